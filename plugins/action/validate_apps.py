@@ -1,0 +1,34 @@
+# Copyright: (c) 2026, wsgiops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Validates the applications on the controller; no host is reached."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.wsgiops.flask.plugins.plugin_utils._paths import source_directory
+from ansible_collections.wsgiops.flask.plugins.plugin_utils._schema import problems
+
+
+class ActionModule(ActionBase):
+    """Fails with every problem of every application of this host."""
+
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        result = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        _validated, arguments = self.validate_argument_spec(
+            argument_spec={
+                "apps": {"type": "raw", "required": True},
+                "schema": {"type": "dict", "required": True},
+            }
+        )
+        found = problems(arguments["apps"], arguments["schema"], lambda source: source_directory(source, variables))
+        result.update(changed=False, problems=found)
+        if found:
+            listed = "".join(f"\n- {problem}" for problem in found)
+            result.update(failed=True, msg=f"Nothing was changed. flask_apps has {len(found)} problem(s):{listed}")
+        return result

@@ -1,0 +1,36 @@
+# Copyright: (c) 2026, wsgiops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Environment variables in the format of systemd's ``EnvironmentFile=`` (systemd.exec(5))."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+# Inside double quotes a backslash takes the meaning from just these (systemd, env-file.c, SHELL_NEED_ESCAPE); before
+# any other character it stands for itself.
+_ESCAPED = re.compile(r'(["\\`$])')
+
+
+def text_of(value: t.Any) -> str:
+    """A variable's value as the application reads it.
+
+    :raises ValueError: when it is neither a string nor a number, or holds a NUL byte, which no variable can.
+    """
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        kind = {bool: "a boolean", type(None): "empty", list: "a list", dict: "a dictionary"}.get(
+            type(value), "no text"
+        )
+        raise ValueError("is {0}; accepted are strings and numbers, quoted as the application reads them".format(kind))
+    text = str(value)
+    if "\0" in text:
+        raise ValueError("holds a NUL byte, which no environment variable can")
+    return text
+
+
+def environment_file(variables: t.Mapping[str, str]) -> str:
+    """The file's text, one variable a line, sorted; line breaks within a value stay inside its quotes."""
+    lines = ['{0}="{1}"'.format(name, _ESCAPED.sub(r"\\\1", variables[name])) for name in sorted(variables)]
+    return "".join(line + "\n" for line in lines)

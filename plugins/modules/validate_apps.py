@@ -1,0 +1,48 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, wsgiops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: validate_apps
+version_added: 0.1.0
+short_description: Validate the list of applications before any host is touched
+description:
+  - Checks each application against the schema, its source, its requirements and the other applications, and fails with
+    all problems at once. An unknown key is told with the nearest known one.
+  - Runs on the controller alone.
+options:
+  apps:
+    description: The list of applications, C(flask_apps).
+    type: raw
+    required: true
+  schema:
+    description: Options of an application in the format of argument specs.
+    type: dict
+    required: true
+attributes:
+  check_mode:
+    description: Changes nothing in any mode.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+author:
+  - The wsgiops contributors (@wsgiops)
+"""
+
+EXAMPLES = r"""
+- name: Validate the applications
+  wsgiops.flask.validate_apps:
+    apps: "{{ flask_apps }}"
+    schema: "{{ app_schema }}"
+"""
+
+RETURN = r"""
+problems:
+  description: What is wrong, one sentence each, with the application's name in front.
+  returned: always
+  type: list
+  elements: str
+"""

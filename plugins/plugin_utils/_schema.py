@@ -1,0 +1,240 @@
+# Copyright: (c) 2026, wsgiops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Validation of the list of applications: every problem found, each with a cure, before any host is touched."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import re
+import typing as t
+from pathlib import Path
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.wsgiops.flask.plugins.module_utils._environment import NAME as VARIABLE_NAME
+from ansible_collections.wsgiops.flask.plugins.module_utils._environment import text_of
+from ansible_collections.wsgiops.flask.plugins.plugin_utils._requirements import read_requirements
+from ansible_collections.wsgiops.flask.plugins.plugin_utils._source import SourceError, list_source
+from ansible_collections.wsgiops.flask.plugins.plugin_utils._wsgi import find_application
+
+App = t.Mapping[str, t.Any]
+Schema = t.Mapping[str, t.Mapping[str, t.Any]]
+
+# useradd(8): at most 32 characters; a lower-case letter first and no underscore, as unit names read best.
+APP_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+
+# Debian's static users (base-passwd) and names whose directories under /var/lib, /var/log or /run are other programs'.
+# A host has the last word (release_info refuses what it finds taken); these are refused before it is asked.
+RESERVED_NAMES = frozenset(
+    """
+    apt backup bin cron daemon dbus default dpkg games git irc journal list lock log lp mail man messagebus mysql news
+    nginx nobody postgres postgresql private proxy redis root ssh sshd sudo sync sys syslog systemd user users uucp
+    www-data
+    """.split()
+)
+
+# A label of RFC 1123, section 2.1, in lower case: nginx lower-cases $host, and frameworks compare case-sensitively.
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+DOMAIN = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
+
+WORKERS = range(1, 513)
+SECONDS = range(1, 3601)
+
+# What the service sets itself, or what would break its start (systemd.exec(5), sd_listen_fds(3), sd_notify(3)).
+RESERVED_VARIABLES = frozenset(
+    {"LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "MAINPID", "GUNICORN_CMD_ARGS"}
+)
+
+
+def problems(apps: t.Any, schema: Schema, resolve: t.Callable[[str], Path]) -> list[str]:
+    """Everything that is wrong with ``apps``; an empty list when nothing is.
+
+    :param schema: the options of an application in argument-spec format.
+    :param resolve: turns the text of ``source`` into the directory that it means.
+    """
+    if not isinstance(apps, list) or not all(isinstance(app, dict) for app in apps):
+        return [f"flask_apps: {_kind(apps)} was given; accepted is a list of dictionaries, one for each application"]
+    found: list[str] = []
+    for position, app in enumerate(apps, start=1):
+        found += [f"{_title(app, position)}: {problem}" for problem in _app_problems(app, schema, resolve)]
+    return found + _conflicts(apps)
+
+
+def _title(app: App, position: int) -> str:
+    name = app.get("name")
+    return str(name) if isinstance(name, str) and name else f"flask_apps entry {position}"
+
+
+def _kind(value: t.Any) -> str:
+    names: dict[t.Any, str] = {
+        bool: "a boolean",
+        (int, float): "a number",
+        str: "a string",
+        list: "a list",
+        dict: "a dictionary",
+    }
+    return next((name for kind, name in names.items() if isinstance(value, kind)), "nothing")
+
+
+def _app_problems(app: App, schema: Schema, resolve: t.Callable[[str], Path]) -> list[str]:
+    """Problems of one application; what only makes sense in an entry of the right shape is checked in such a one."""
+    found = unknown_keys(app, schema)
+    absent = app.get("state") == "absent"
+    found += [f"{key}: is required" for key, option in schema.items() if _is_missing(app, key, option, absent)]
+    errors = ArgumentSpecValidator(_spec(schema)).validate(_known(app, schema)).error_messages
+    found += [_plain(error) for error in errors]
+    if isinstance(app.get("name"), str):
+        found += _name_problems(app["name"])
+    if not absent and isinstance(app.get("domains"), list):
+        found += _domain_problems(app["domains"])
+    if found or absent:
+        return found
+    return _number_problems(app) + _environment_problems(app.get("env") or {}) + _source_problems(app, resolve)
+
+
+def _is_missing(app: App, key: str, option: t.Mapping[str, t.Any], absent: bool) -> bool:
+    """Whether a required key is not given; an application that goes needs no more than its name."""
+    return bool(option.get("required")) and app.get(key) is None and (key == "name" or not absent)
+
+
+def unknown_keys(app: App, schema: Schema, path: str = "") -> list[str]:
+    """Keys that the schema does not have, at any depth, each with the nearest one that it has."""
+    found = []
+    for key, value in app.items():
+        if key not in schema:
+            near = difflib.get_close_matches(str(key), [str(known) for known in schema], n=1, cutoff=0.5)
+            hint = f"did you mean {path}{near[0]}?" if near else f"accepted here: {', '.join(sorted(schema))}"
+            found.append(f"{path}{key}: unknown key; {hint}")
+        elif isinstance(value, dict) and "options" in schema[key]:
+            found += unknown_keys(value, schema[key]["options"], f"{path}{key}.")
+    return found
+
+
+def _known(app: App, schema: Schema) -> dict[str, t.Any]:
+    """A copy without unknown keys, for a validator that changes what it gets and would name them again."""
+    known = {}
+    for key, value in app.items():
+        if key in schema and value is not None:
+            options = schema[key].get("options")
+            known[key] = _known(value, options) if options and isinstance(value, dict) else copy.deepcopy(value)
+    return known
+
+
+def _spec(schema: Schema) -> dict[str, t.Any]:
+    """The schema as ArgumentSpecValidator takes it: types and choices."""
+    kept = ("type", "elements", "choices")
+    spec = {key: {name: option[name] for name in kept if name in option} for key, option in schema.items()}
+    for key, option in schema.items():
+        if "options" in option:
+            spec[key]["options"] = _spec(option["options"])
+    return spec
+
+
+def _plain(error: str) -> str:
+    """Ansible's message with the key in front, where it starts with ``argument 'key' is`` or the like."""
+    match = re.match(r"(?:argument|Elements value for option) '(?P<key>[^']+)' (?P<rest>.*)", error)
+    return f"{match['key']}: {match['rest']}" if match else error
+
+
+def _name_problems(name: str) -> list[str]:
+    if not APP_NAME.fullmatch(name):
+        rule = "1 to 32 characters, a lower-case letter first, then lower-case letters, digits and hyphens"
+        return [f"name: {name!r} is not accepted: {rule}"]
+    if name in RESERVED_NAMES:
+        return [f"name: {name!r} is taken by the system; choose another, such as {name}-app"]
+    return []
+
+
+def _domain_problems(domains: t.Sequence[str]) -> list[str]:
+    if not domains:
+        return ["domains: at least one host name is needed: nginx serves an application to no others"]
+    found = []
+    for domain in domains:
+        text = str(domain)
+        if len(text) > 253 or not DOMAIN.fullmatch(text):
+            hint = f"; did you mean {text.lower()!r}?" if DOMAIN.fullmatch(text.lower()) else ""
+            rule = "a lower-case host name such as shop.example.com or *.example.com"
+            found.append(f"domains: {text!r} is not {rule}{hint}")
+    if len(set(domains)) < len(domains):
+        found.append("domains: a host name stands there twice")
+    if str(domains[0]).startswith("*."):
+        found.append(f"domains: {domains[0]!r} can't be the first: probes need a host name without a wildcard")
+    return found
+
+
+def _number_problems(app: App) -> list[str]:
+    found = []
+    workers = app.get("workers", "auto")
+    if workers != "auto" and not _is_in(workers, WORKERS):
+        found.append(f"workers: {workers!r} is not accepted: auto, or a whole number from 1 to 512")
+    for key in ("timeout", "graceful_timeout"):
+        if key in app and not _is_in(app[key], SECONDS):
+            found.append(f"{key}: {app[key]!r} is not accepted: whole seconds from 1 to 3600")
+    return found
+
+
+def _is_in(value: t.Any, accepted: range) -> bool:
+    return not isinstance(value, bool) and str(value).isascii() and str(value).isdigit() and int(value) in accepted
+
+
+def _environment_problems(variables: t.Mapping[t.Any, t.Any]) -> list[str]:
+    """Names and values by the rules of systemd's EnvironmentFile=; a value, which may be a secret, is never shown."""
+    found = []
+    for name, value in variables.items():
+        if not VARIABLE_NAME.fullmatch(str(name)):
+            rule = "letters, digits and underscores, no digit first"
+            found.append(f"env: {str(name)!r} is not a variable's name: {rule}")
+        elif name in RESERVED_VARIABLES:
+            found.append(f"env: {name} is set by the service manager and can't be given")
+        else:
+            try:
+                text_of(value)
+            except ValueError as error:
+                found.append(f"env: {name} {error}")
+    return found
+
+
+def _source_problems(app: App, resolve: t.Callable[[str], Path]) -> list[str]:
+    """What is wrong with the code on the controller: directory, application, requirements."""
+    root = resolve(str(app["source"]))
+    if not root.is_dir():
+        kind = "is not a directory" if root.exists() else "does not exist"
+        return [f"source: {root} {kind}; accepted is a directory with the application's code"]
+    found = []
+    exclude = app.get("exclude") or ()
+    try:
+        entries = list_source(root, exclude)
+    except SourceError as error:
+        return [f"source: {error}"]
+    try:
+        find_application(root, str(app["wsgi"]), entries, exclude)
+    except ValueError as error:
+        found.append(str(error))
+    name = str(app.get("requirements", "requirements.txt"))
+    try:
+        if "gunicorn" not in read_requirements(root, name, entries, exclude).names:
+            cure = "add it and lock again"
+            found.append(f"requirements: {name} does not list gunicorn, which serves the application; {cure}")
+    except SourceError as error:
+        found.append(f"requirements: {error}")
+    return found
+
+
+def _conflicts(apps: t.Sequence[App]) -> list[str]:
+    """What no two applications may share: a name, and among those that stay a domain."""
+    found = []
+    names: set[str] = set()
+    owners: dict[str, str] = {}
+    for position, app in enumerate(apps, start=1):
+        title = _title(app, position)
+        if app.get("name") in names:
+            found.append(f"{title}: name: two entries of flask_apps have it; names are unique")
+        names.add(t.cast(str, app.get("name")))
+        domains = app.get("domains")
+        if app.get("state") == "absent" or not isinstance(domains, list):
+            continue
+        for domain in dict.fromkeys(str(domain) for domain in domains):
+            if owners.setdefault(domain, title) != title:
+                found.append(f"{title}: domains: {domain!r} belongs to {owners[domain]} already")
+    return found

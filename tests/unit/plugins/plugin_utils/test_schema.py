@@ -1,0 +1,362 @@
+# Copyright: (c) 2026, wsgiops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+import typing as t
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ansible_collections.wsgiops.flask.plugins.plugin_utils._schema import RESERVED_NAMES, problems
+
+App = dict[str, t.Any]
+Check = Callable[..., list[str]]
+
+
+@pytest.fixture(scope="module")
+def schema(repository: Path) -> t.Any:
+    """The schema that the playbooks use."""
+    return yaml.safe_load((repository / "playbooks" / "vars" / "app_schema.yml").read_text())["app_schema"]
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> App:
+    """A minimal application with its source."""
+    source = tmp_path / "shop"
+    source.mkdir()
+    (source / "shop.py").write_text("def create_app():\n    ...\n")
+    (source / "requirements.txt").write_text("flask\ngunicorn\n")
+    return {"name": "shop", "source": str(source), "wsgi": "shop:create_app()", "domains": ["shop.example.com"]}
+
+
+@pytest.fixture
+def check(app: App, schema: t.Any) -> Check:
+    """Problems of the minimal application with some keys changed; those that are `...` are left out."""
+
+    def run(**changes: t.Any) -> list[str]:
+        changed = {key: value for key, value in {**app, **changes}.items() if value is not ...}
+        return problems([changed], schema, Path)
+
+    return run
+
+
+# --- what is accepted ---------------------------------------------------------------------------------------------
+
+
+def test_a_minimal_application_has_no_problems(check: Check) -> None:
+    assert check() == []
+
+
+def test_an_application_with_every_key_has_no_problems(check: Check, app: App, schema: t.Any) -> None:
+    every = {
+        "state": "present",
+        "remove_data": False,
+        "domains": ["shop.example.com", "*.shop.example.com", "192.0.2.1"],
+        "exclude": ["/docs/"],
+        "python": "/usr/bin/python3.11",
+        "requirements": "requirements.txt",
+        "workers": 4,
+        "timeout": 60,
+        "graceful_timeout": 120,
+        "env": {"DEBUG": "0", "POOL": 5, "_X": 1.5},
+        "logs": {"to": "files"},
+    }
+    assert {*app, *every} == set(schema)
+    assert check(**every) == []
+
+
+def test_no_applications_have_no_problems(schema: t.Any) -> None:
+    assert problems([], schema, Path) == []
+
+
+def test_an_application_that_goes_needs_no_more_than_its_name(schema: t.Any) -> None:
+    assert problems([{"name": "shop", "state": "absent"}], schema, Path) == []
+    assert problems([{"state": "absent"}], schema, Path) == ["flask_apps entry 1: name: is required"]
+
+
+def test_what_is_wrong_with_the_code_of_an_application_that_goes_does_not_count(check: Check) -> None:
+    assert check(state="absent", source="/no/such", wsgi="no:such", domains=[]) == []
+
+
+def test_validation_changes_nothing_it_was_given(check: Check, app: App, schema: t.Any) -> None:
+    before = repr((app, schema))
+    check(timeout="60", logs={"to": "files"})
+    assert repr((app, schema)) == before
+
+
+# --- the shape ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("apps", "kind"),
+    [
+        (None, "nothing"),
+        ({"name": "shop"}, "a dictionary"),
+        ("shop", "a string"),
+        (5, "a number"),
+        (True, "a boolean"),
+        (["shop"], "a list"),
+    ],
+)
+def test_what_is_no_list_of_applications(schema: t.Any, apps: t.Any, kind: str) -> None:
+    accepted = "accepted is a list of dictionaries, one for each application"
+    assert problems(apps, schema, Path) == [f"flask_apps: {kind} was given; {accepted}"]
+
+
+def test_an_unknown_key_is_told_with_the_nearest(check: Check) -> None:
+    assert check(domain=["x"]) == ["shop: domain: unknown key; did you mean domains?"]
+    assert check(graceful_timout=5) == ["shop: graceful_timout: unknown key; did you mean graceful_timeout?"]
+
+
+def test_an_unknown_nested_key_is_told_with_the_nearest(check: Check) -> None:
+    assert check(logs={"too": "files"}) == ["shop: logs.too: unknown key; did you mean logs.to?"]
+
+
+def test_an_unknown_key_without_a_near_one_is_told_with_all(check: Check, schema: t.Any) -> None:
+    assert check(zzz=1) == [f"shop: zzz: unknown key; accepted here: {', '.join(sorted(schema))}"]
+    assert check(logs={"zzz": 1}) == ["shop: logs.zzz: unknown key; accepted here: to"]
+    assert check(**{"5": 1})[0].startswith("shop: 5: unknown key; accepted here: ")
+
+
+@pytest.mark.parametrize("key", ["source", "wsgi", "domains"])
+@pytest.mark.parametrize("value", [..., None], ids=["left out", "empty"])
+def test_what_is_required(check: Check, key: str, value: t.Any) -> None:
+    assert check(**{key: value}) == [f"shop: {key}: is required"]
+
+
+def test_without_a_name_the_position_tells_which(app: App, schema: t.Any) -> None:
+    del app["name"]
+    assert problems([{"name": "other", "state": "absent"}, app], schema, Path) == [
+        "flask_apps entry 2: name: is required"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "fragments"),
+    [
+        ({"state": "gone"}, ["state", "present, absent", "gone"]),
+        ({"logs": {"to": "file"}}, ["to", "journal, files", "file", "logs"]),
+        ({"remove_data": "maybe"}, ["remove_data: ", "'maybe'", "boolean"]),
+        ({"timeout": "soon"}, ["timeout: ", "'soon'", "int"]),
+        ({"env": ["DEBUG"]}, ["env: ", "list", "dict"]),
+        ({"domains": {"shop": 1}}, ["domains: ", "dict", "list"]),
+        ({"exclude": {"shop": 1}}, ["exclude: ", "dict", "list"]),
+    ],
+)
+def test_a_value_of_another_type_or_choice(check: Check, change: App, fragments: list[str]) -> None:
+    [problem] = check(**change)
+    assert problem.startswith("shop: ")
+    assert [fragment for fragment in fragments if fragment not in problem] == []
+
+
+# --- names and domains --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["a", "shop", "shop-2", "x" * 32, "a-"])
+def test_a_good_name(check: Check, name: str) -> None:
+    assert check(name=name) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["", "Shop", "2shop", "-shop", "shop_2", "shop.2", "x" * 33, "shöp", "a/b", "shop\n", " a"]
+)
+def test_a_bad_name(check: Check, name: str) -> None:
+    [problem] = check(name=name)
+    rule = "1 to 32 characters, a lower-case letter first, then lower-case letters, digits and hyphens"
+    assert problem.endswith(f"name: {name!r} is not accepted: {rule}")
+
+
+@pytest.mark.parametrize("name", ["root", "www-data", "nginx", "systemd", "postgres", "journal", "lock"])
+def test_a_name_that_the_system_needs(check: Check, name: str) -> None:
+    assert name in RESERVED_NAMES
+    assert check(name=name) == [f"{name}: name: {name!r} is taken by the system; choose another, such as {name}-app"]
+    assert check(name=f"{name}-app") == []
+
+
+def test_bad_names_are_refused_of_applications_that_go_too(schema: t.Any) -> None:
+    [problem] = problems([{"name": "../etc", "state": "absent"}], schema, Path)
+    assert "name: '../etc' is not accepted" in problem
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        "shop.example.com", "localhost", "a.b", "192.0.2.1", "xn--bcher-kva.example", "1.example", "a-b.example",
+        "x" * 63 + ".example", ".".join(["x" * 61] * 4),
+    ],
+)  # fmt: skip
+def test_a_good_domain(check: Check, domain: str) -> None:
+    assert check(domains=[domain]) == []
+    assert check(domains=["first.example", f"*.{domain}"]) == [] or len(domain) + 2 > 253
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        "", ".", "shop.", ".shop", "a..b", "-a.example", "a-.example", "a_b.example", "shop.example.com:80",
+        "http://shop.example", "shop.example/x", "*", "*shop.example", "a.*.example", "**.example", "bücher.example",
+        "shop example", "shop.example;", "shop.example\n", "x" * 64 + ".example", ".".join(["x" * 50] * 5),
+        "2001:db8::1",
+    ],
+)  # fmt: skip
+def test_a_bad_domain(check: Check, domain: str) -> None:
+    [problem] = check(domains=["first.example", domain])
+    rule = "is not a lower-case host name such as shop.example.com or *.example.com"
+    assert problem.startswith(f"shop: domains: {domain!r} {rule}")
+
+
+def test_a_domain_in_capitals_is_told_in_small_letters(check: Check) -> None:
+    [problem] = check(domains=["Shop.Example.com"])
+    assert problem.endswith("; did you mean 'shop.example.com'?")
+
+
+def test_no_domains_a_wildcard_first_and_one_twice(check: Check) -> None:
+    assert check(domains=[]) == [
+        "shop: domains: at least one host name is needed: nginx serves an application to no others"
+    ]
+    assert check(domains=["*.example.com", "example.com"]) == [
+        "shop: domains: '*.example.com' can't be the first: probes need a host name without a wildcard"
+    ]
+    assert check(domains=["a.example", "b.example", "a.example"]) == ["shop: domains: a host name stands there twice"]
+
+
+# --- numbers ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", ["auto", 1, 512, "4"])
+def test_good_workers(check: Check, workers: t.Any) -> None:
+    assert check(workers=workers) == []
+
+
+@pytest.mark.parametrize("workers", [0, 513, -1, 1.5, True, "", "many", "Auto", "4 ", "٣", [1]])
+def test_bad_workers(check: Check, workers: t.Any) -> None:
+    assert check(workers=workers) == [
+        f"shop: workers: {workers!r} is not accepted: auto, or a whole number from 1 to 512"
+    ]
+
+
+@pytest.mark.parametrize("key", ["timeout", "graceful_timeout"])
+@pytest.mark.parametrize("seconds", [1, 3600, "30"])
+def test_good_timeouts(check: Check, key: str, seconds: t.Any) -> None:
+    assert check(**{key: seconds}) == []
+
+
+@pytest.mark.parametrize("key", ["timeout", "graceful_timeout"])
+@pytest.mark.parametrize("seconds", [0, 3601, -1, True, " 5"])
+def test_bad_timeouts(check: Check, key: str, seconds: t.Any) -> None:
+    assert check(**{key: seconds}) == [f"shop: {key}: {seconds!r} is not accepted: whole seconds from 1 to 3600"]
+
+
+# --- environment --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["2FA", "A-B", "", "A B", "A=B", "Ä", "A\n", 1])
+def test_what_is_no_name_of_a_variable(check: Check, name: t.Any) -> None:
+    rule = "letters, digits and underscores, no digit first"
+    assert check(env={name: "s3cret"}) == [f"shop: env: {str(name)!r} is not a variable's name: {rule}"]
+
+
+@pytest.mark.parametrize("name", ["LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET", "MAINPID", "GUNICORN_CMD_ARGS"])
+def test_what_the_service_manager_sets(check: Check, name: str) -> None:
+    assert check(env={name: "s3cret"}) == [f"shop: env: {name} is set by the service manager and can't be given"]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (True, "a boolean"),
+        (None, "empty"),
+        (["s3cret"], "a list"),
+        ({"s3cret": 1}, "a dictionary"),
+        ("s3cret\0", "NUL"),
+    ],
+)
+def test_a_value_is_told_by_its_kind_and_never_shown(check: Check, value: t.Any, kind: str) -> None:
+    [problem] = check(env={"GOOD": "s3cret", "TOKEN": value})
+    assert problem.startswith("shop: env: TOKEN ")
+    assert kind in problem
+    assert "s3cret" not in problem
+
+
+# --- source -------------------------------------------------------------------------------------------------------
+
+
+def test_a_source_that_is_not_there(check: Check, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    accepted = "accepted is a directory with the application's code"
+    assert check(source="/no/such/shop") == [f"shop: source: /no/such/shop does not exist; {accepted}"]
+    assert check(source=str(tmp_path / "file")) == [f"shop: source: {tmp_path}/file is not a directory; {accepted}"]
+
+
+def test_a_source_is_resolved(app: App, schema: t.Any) -> None:
+    there = Path(app["source"])
+    assert problems([{**app, "source": "elsewhere"}], schema, lambda source: there / "up" / ".." / source) == [
+        f"shop: source: {there}/up/../elsewhere does not exist; accepted is a directory with the application's code"
+    ]
+    assert problems([{**app, "source": "shop"}], schema, lambda source: there) == []
+
+
+def test_a_source_that_can_not_be_deployed(check: Check, app: App) -> None:
+    Path(app["source"], "link").symlink_to("/etc/passwd")
+    [problem] = check()
+    assert problem.startswith("shop: source: the link 'link' -> '/etc/passwd' leads out of the source")
+
+
+def test_code_and_requirements_are_looked_at_together(check: Check) -> None:
+    code, requirements = check(wsgi="shop:app", requirements="lock.txt")
+    assert code.startswith("shop: wsgi 'shop:app': 'shop.py' defines no 'app'")
+    assert requirements.startswith("shop: requirements: the requirements file 'lock.txt' is not there")
+
+
+def test_excluded_code_and_requirements_are_not_there(check: Check) -> None:
+    code, requirements = check(exclude=["*.py", "*.txt"])
+    assert "'shop.py' is there but not deployed (pattern '*.py' of exclude:1" in code
+    assert "requirements: the requirements file 'requirements.txt' is there but not deployed" in requirements
+
+
+def test_requirements_need_gunicorn(check: Check, app: App) -> None:
+    Path(app["source"], "requirements.txt").write_text("flask\n")
+    assert check() == [
+        "shop: requirements: requirements.txt does not list gunicorn, which serves the application; "
+        "add it and lock again"
+    ]
+
+
+# --- more than one ------------------------------------------------------------------------------------------------
+
+
+def test_all_problems_of_all_applications_are_told_at_once(app: App, schema: t.Any) -> None:
+    desk = {**app, "name": "Desk", "domians": [], "timeout": "soon", "domains": ["desk_1.example", "Desk.example"]}
+    gone = {"name": "gone", "source": "x"}
+    found = problems([desk, gone, {**app, "env": {"A": None, "B-": ""}}], schema, Path)
+    assert [": ".join(problem.split(": ")[:2]) for problem in found] == [
+        "Desk: domians",
+        "Desk: timeout",
+        "Desk: name",
+        "Desk: domains",
+        "Desk: domains",
+        "gone: domains",
+        "gone: wsgi",
+        "shop: env",
+        "shop: env",
+    ]
+
+
+def test_no_two_applications_have_one_name(app: App, schema: t.Any) -> None:
+    other = {**app, "domains": ["other.example"]}
+    assert problems([app, other], schema, Path) == ["shop: name: two entries of flask_apps have it; names are unique"]
+    assert problems([app, {"name": "shop", "state": "absent"}], schema, Path) == [
+        "shop: name: two entries of flask_apps have it; names are unique"
+    ]
+
+
+def test_no_two_applications_have_one_domain(app: App, schema: t.Any) -> None:
+    desk = {**app, "name": "desk", "domains": ["desk.example", "shop.example.com"]}
+    assert problems([app, desk], schema, Path) == ["desk: domains: 'shop.example.com' belongs to shop already"]
+
+
+def test_the_domain_of_an_application_that_goes_is_free(app: App, schema: t.Any) -> None:
+    gone = {**app, "name": "desk", "state": "absent"}
+    assert problems([gone, app], schema, Path) == []
