@@ -1,0 +1,29 @@
+# Copyright: (c) 2026, wsgiops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Controller's side of release_info: digest the source here, compare it there."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.wsgiops.flask.plugins.module_utils._tree import tree_digest
+from ansible_collections.wsgiops.flask.plugins.plugin_utils._paths import source_directory
+from ansible_collections.wsgiops.flask.plugins.plugin_utils._source import SourceError, list_source
+
+
+class ActionModule(ActionBase):
+    """Runs once per host, before anything of the release is sent."""
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        result = super().run(tmp, task_vars)
+        arguments = dict(self._task.args)
+        try:
+            root = source_directory(arguments.get("source", ""), task_vars or {})
+            arguments["code"] = tree_digest(list_source(root, arguments.get("exclude", ())))
+        except SourceError as error:
+            raise AnsibleActionFail(f"{arguments.get('name')}: source: {error}") from error
+        result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
+        return result

@@ -1,0 +1,179 @@
+# Copyright: (c) 2026, wsgiops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A set of configuration files that changes as one: write, check, take over, or put everything back."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import subprocess
+import typing as t
+
+from ansible_collections.wsgiops.flask.plugins.module_utils import _files
+
+# Notes of transactions that have begun. In /run, since a boot makes every service read its files anew.
+PENDING_DIRECTORY = "/run/wsgiops.flask"
+
+
+class FileSetError(Exception):
+    """A refused configuration; the text holds the words of the command that refused it."""
+
+
+class _Before(t.NamedTuple):
+    """What stood at a path: a file's bytes and bits, or a link's target; neither when nothing stood there."""
+
+    content: t.Optional[bytes]
+    link: t.Optional[str]
+    mode: int
+    uid: int
+    gid: int
+
+
+class FileSet:
+    """One transaction over configuration files.
+
+    :param files: files to have.
+    :param absent: paths not to have.
+    :param check: command that succeeds when the configuration, with the files in place, is right; empty for none.
+    :param apply: command that makes the service take it over; empty for none.
+    """
+
+    def __init__(
+        self,
+        files: t.Sequence[_files.WantedFile],
+        absent: t.Sequence[str],
+        check: t.Sequence[str],
+        apply: t.Sequence[str],
+    ) -> None:
+        self._write = [wanted for wanted in files if not _files.matches(wanted)]
+        self._remove = [path for path in absent if os.path.lexists(path)]
+        self._check = list(check)
+        self._apply = list(apply)
+        self._note = os.path.join(PENDING_DIRECTORY, hashlib.sha256("\0".join(apply).encode()).hexdigest()[:16])
+
+    @property
+    def paths(self) -> t.List[str]:
+        return [wanted.path for wanted in self._write] + self._remove
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is something to do: a file differs, or an earlier run did not come to its end."""
+        return bool(self.paths) or (bool(self._apply) and os.path.exists(self._note))
+
+    def diff(self) -> t.List[t.Dict[str, str]]:
+        """Ansible's diff of every path, by text."""
+        wanted = {item.path: item.content for item in self._write}
+        return [
+            {"before_header": path, "after_header": path, "before": _shown(path), "after": wanted.get(path, "")}
+            for path in self.paths
+        ]
+
+    def commit(self) -> None:
+        """Carry the transaction out.
+
+        :raises FileSetError: when the check or the take-over failed; the previous files are back.
+        """
+        before = {path: _snapshot(path) for path in self.paths}
+        if self._apply:
+            self._begin()
+        try:
+            for path in self._remove:
+                _files.remove(path)
+            for wanted in self._write:
+                _files.write(wanted)
+            _command(self._check)
+            _command(self._apply)
+        except BaseException as error:
+            for path, state in before.items():
+                _restore(path, state)
+            if isinstance(error, FileSetError) and before:
+                _command(self._apply, quiet=True)
+            raise
+        self._end()
+
+    def _begin(self) -> None:
+        os.makedirs(PENDING_DIRECTORY, mode=0o700, exist_ok=True)
+        with open(self._note, "w", encoding="utf-8") as note:
+            note.write("\n".join(self._apply) + "\n")
+
+    def _end(self) -> None:
+        if os.path.exists(self._note):
+            os.unlink(self._note)
+        # Other transactions may have notes there; the directory goes with the last one.
+        with contextlib.suppress(OSError):
+            os.rmdir(PENDING_DIRECTORY)
+
+
+def is_stock(path: str) -> bool:
+    """Whether ``path`` is, or links to, a configuration file just as its Debian package shipped it."""
+    real = os.path.realpath(path)
+    if not os.path.lexists(path) or not os.path.isfile(real):
+        return False
+    query = subprocess.run(
+        ["dpkg-query", "--show", "--showformat=${Conffiles}\n"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        universal_newlines=True,
+        check=False,
+    )
+    with open(real, "rb") as handle:
+        # dpkg records MD5; it tells an unchanged file here, nothing is protected by it.
+        digest = hashlib.md5(handle.read()).hexdigest()
+    return any(line.split()[:2] == [real, digest] for line in query.stdout.splitlines())
+
+
+def _shown(path: str) -> str:
+    if os.path.islink(path):
+        return "link to {0}\n".format(os.readlink(path))
+    return _files.read_text(path) or ""
+
+
+def _snapshot(path: str) -> _Before:
+    if not os.path.lexists(path):
+        return _Before(None, None, 0, 0, 0)
+    found = os.lstat(path)
+    mode = stat.S_IMODE(found.st_mode)
+    if stat.S_ISLNK(found.st_mode):
+        return _Before(None, os.readlink(path), mode, found.st_uid, found.st_gid)
+    with open(path, "rb") as handle:
+        return _Before(handle.read(), None, mode, found.st_uid, found.st_gid)
+
+
+def _restore(path: str, before: _Before) -> None:
+    _files.remove(path)
+    if before.link is not None:
+        os.symlink(before.link, path)
+    elif before.content is not None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as handle:
+            handle.write(before.content)
+            os.fchown(handle.fileno(), before.uid, before.gid)
+            os.fchmod(handle.fileno(), before.mode)
+
+
+def _command(command: t.Sequence[str], quiet: bool = False) -> None:
+    """Run a command of the transaction.
+
+    :raises FileSetError: when it fails or does not exist, unless ``quiet``.
+    """
+    if not command:
+        return
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            universal_newlines=True,
+            env=dict(os.environ, LC_ALL="C"),
+            check=False,
+        )
+        failed, output = done.returncode != 0, done.stdout.strip()
+    except OSError as error:
+        failed, output = True, str(error)
+    if failed and not quiet:
+        said = "{0} refused the configuration, the previous one is back:\n{1}"
+        raise FileSetError(said.format(" ".join(command), output))

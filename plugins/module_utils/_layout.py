@@ -1,0 +1,142 @@
+# Copyright: (c) 2026, wsgiops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Every name and path of an application, computed in one place from its name and the root directory."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing as t
+
+DEFAULT_ROOT = "/opt"
+
+# The mark that tells our system users from those of others (the GECOS field, passwd(5)).
+USER_COMMENT = "wsgiops.flask application"
+
+# The mark in a directory that says a removed application's data was kept in it.
+KEPT_DATA_MARK = ".kept-by-wsgiops-flask"
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Names and paths of one application on a host.
+
+    :param name: the application's validated name.
+    :param root: absolute directory that holds one directory per application, default ``/opt``.
+    """
+
+    name: str
+    root: str = DEFAULT_ROOT
+
+    @property
+    def home(self) -> str:
+        return os.path.join(self.root, self.name)
+
+    @property
+    def code_store(self) -> str:
+        """One directory per source digest; releases link to it."""
+        return os.path.join(self.home, "code")
+
+    @property
+    def venvs(self) -> str:
+        """One virtual environment per interpreter and lock; releases link to it."""
+        return os.path.join(self.home, "venvs")
+
+    @property
+    def releases(self) -> str:
+        return os.path.join(self.home, "releases")
+
+    @property
+    def current(self) -> str:
+        """The link whose rename moves code and traffic."""
+        return os.path.join(self.home, "current")
+
+    @property
+    def upstream(self) -> str:
+        """What nginx connects to: a path through ``current``, resolved anew at each connection."""
+        return os.path.join(self.current, "socket")
+
+    @property
+    def history(self) -> str:
+        return os.path.join(self.home, "history.jsonl")
+
+    @property
+    def lock(self) -> str:
+        return os.path.join(self.home, ".lock")
+
+    @property
+    def run(self) -> str:
+        return os.path.join("/run", self.name)
+
+    @property
+    def state(self) -> str:
+        return os.path.join("/var/lib", self.name)
+
+    @property
+    def cache(self) -> str:
+        return os.path.join("/var/cache", self.name)
+
+    @property
+    def logs(self) -> str:
+        return os.path.join("/var/log", self.name)
+
+    @property
+    def error_log(self) -> str:
+        return os.path.join(self.logs, "error.log")
+
+    @property
+    def nginx_site(self) -> str:
+        return os.path.join("/etc/nginx/conf.d", self.name + ".conf")
+
+    @property
+    def nginx_access_log(self) -> str:
+        return os.path.join("/var/log/nginx", self.name + ".access.log")
+
+    @property
+    def nginx_error_log(self) -> str:
+        return os.path.join("/var/log/nginx", self.name + ".error.log")
+
+    @property
+    def logrotate(self) -> str:
+        return os.path.join("/etc/logrotate.d", self.name)
+
+    @property
+    def service_template(self) -> str:
+        return os.path.join("/etc/systemd/system", self.name + "@.service")
+
+    @property
+    def socket_template(self) -> str:
+        return os.path.join("/etc/systemd/system", self.name + "@.socket")
+
+    def release(self, release_id: str) -> str:
+        return os.path.join(self.releases, release_id)
+
+    def socket(self, release_id: str) -> str:
+        return os.path.join(self.run, release_id + ".sock")
+
+    def service_unit(self, release_id: str) -> str:
+        return "{0}@{1}.service".format(self.name, release_id)
+
+    def socket_unit(self, release_id: str) -> str:
+        return "{0}@{1}.socket".format(self.name, release_id)
+
+    def names(self) -> dict[str, str]:
+        """All names that do not depend on a release, for templates."""
+        kind = type(self)
+        computed = {key: getattr(self, key) for key in vars(kind) if isinstance(vars(kind)[key], property)}
+        identity = {"name": self.name, "user": self.name, "group": self.name, "user_comment": USER_COMMENT}
+        return dict(computed, root=self.root, **identity)
+
+
+def claimed_paths(layout: Layout) -> t.List[str]:
+    """Paths outside the application's home that belong to it, and must be nobody else's when it arrives."""
+    return [
+        layout.state,
+        layout.cache,
+        layout.logs,
+        layout.run,
+        layout.service_template,
+        layout.socket_template,
+        layout.nginx_site,
+        layout.logrotate,
+    ]

@@ -1,0 +1,110 @@
+# Copyright: (c) 2026, wsgiops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Code on a host: one directory per digest, complete and unaltered or not there at all."""
+
+from __future__ import annotations
+
+import grp
+import os
+import stat
+import tarfile
+import tempfile
+
+from ansible_collections.wsgiops.flask.plugins.module_utils import _files
+from ansible_collections.wsgiops.flask.plugins.module_utils._layout import Layout
+from ansible_collections.wsgiops.flask.plugins.module_utils._tree import scan, tree_digest
+
+STAGING_PREFIX = ".staging-"
+
+
+def is_staged(layout: Layout, digest: str) -> bool:
+    """Whether the host has the code of ``digest``: same content, and nobody but root may write any of it."""
+    path = os.path.join(layout.code_store, digest)
+    if not os.path.isdir(path) or os.path.islink(path):
+        return False
+    try:
+        return tree_digest(scan(path)) == digest and _is_read_only(path, layout.name)
+    except ValueError:
+        return False
+
+
+def stage(layout: Layout, digest: str, archive: str) -> None:
+    """Unpack ``archive`` and give it its place in the code store with one rename.
+
+    :param archive: path of the tar file on this host.
+    :raises ValueError: when the archive does not hold the code of ``digest``; nothing is left behind.
+    :raises OSError: as the system says (a full disk, say); nothing is left behind.
+    """
+    _clear_leftovers(layout.code_store)
+    staging = tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=layout.code_store)
+    try:
+        with tarfile.open(archive, encoding="utf-8", errors="surrogateescape") as tar:
+            _extract(tar, staging)
+        found = tree_digest(scan(staging))
+        if found != digest:
+            said = "the archive holds code {0} where {1} was announced; did the source change during the run?"
+            raise ValueError(said.format(found, digest))
+        _make_read_only(staging, layout.name)
+        final = os.path.join(layout.code_store, digest)
+        if os.path.lexists(final):
+            os.rename(final, os.path.join(layout.code_store, STAGING_PREFIX + "replaced-" + digest))
+        os.rename(staging, final)
+    except BaseException:
+        _files.remove(staging)
+        raise
+    _files.sync_directory(layout.code_store)
+    _clear_leftovers(layout.code_store)
+
+
+def _clear_leftovers(store: str) -> None:
+    for entry in os.listdir(store):
+        if entry.startswith(STAGING_PREFIX):
+            _files.remove(os.path.join(store, entry))
+
+
+def _extract(tar: tarfile.TarFile, target: str) -> None:
+    """Unpack with the "data" filter (PEP 706) where this Python has it: nothing may land outside of ``target``."""
+    if hasattr(tarfile, "data_filter"):
+        tar.extractall(target, filter="data")
+        return
+    for member in tar.getmembers():
+        parts = member.name.split("/")
+        if member.name.startswith("/") or ".." in parts or not (member.isreg() or member.isdir() or member.issym()):
+            raise ValueError("the archive holds {0!r}, which may not be unpacked".format(member.name))
+    tar.extractall(target)
+
+
+def _make_read_only(root: str, group: str) -> None:
+    """Owned by root, readable to the application's group, closed to everyone else."""
+    gid = grp.getgrnam(group).gr_gid
+    for path, is_link in _walk(root):
+        os.lchown(path, 0, gid)
+        if not is_link:
+            os.chmod(path, _wanted_mode(os.lstat(path).st_mode))
+
+
+def _is_read_only(root: str, group: str) -> bool:
+    try:
+        gid = grp.getgrnam(group).gr_gid
+    except KeyError:
+        return False
+    for path, is_link in _walk(root):
+        found = os.lstat(path)
+        if (found.st_uid, found.st_gid) != (0, gid):
+            return False
+        if not is_link and stat.S_IMODE(found.st_mode) != _wanted_mode(found.st_mode):
+            return False
+    return True
+
+
+def _wanted_mode(mode: int) -> int:
+    return 0o750 if stat.S_ISDIR(mode) or mode & stat.S_IXUSR else 0o640
+
+
+def _walk(root: str):
+    """All paths of the tree, the root first, each with whether it is a link."""
+    yield root, False
+    for directory, directories, files in os.walk(root):
+        for name in directories + files:
+            path = os.path.join(directory, name)
+            yield path, os.path.islink(path)

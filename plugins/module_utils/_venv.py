@@ -1,0 +1,142 @@
+# Copyright: (c) 2026, wsgiops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Virtual environments named by what they are made of: an interpreter and the requirement files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import typing as t
+
+from ansible_collections.wsgiops.flask.plugins.module_utils import _files
+from ansible_collections.wsgiops.flask.plugins.module_utils._layout import Layout
+
+# Written last: an environment without it was interrupted.
+MANIFEST = "wsgiops.json"
+
+# 16 hexadecimal digits, as for code: more than enough to keep the environments of one application apart.
+KEY_DIGITS = 16
+
+# What makes two interpreters different to installed packages (PEP 3147 cache tag, PEP 425 platform) and to bug reports
+# (the exact version); the path, since an environment links to it.
+_IDENTITY = """
+import json, platform, sys, sysconfig
+print(json.dumps({
+    "implementation": sys.implementation.cache_tag,
+    "version": platform.python_version(),
+    "platform": sysconfig.get_platform(),
+    "path": sys.executable,
+}))
+"""
+
+OUTPUT_LINES = 20
+
+
+class VenvError(Exception):
+    """An environment that could not be made; the text tells why and what to do."""
+
+
+def interpreter_identity(python: str) -> t.Dict[str, str]:
+    """What the interpreter ``python`` (command name or absolute path) says of itself.
+
+    :raises FileNotFoundError: when the host has no such command.
+    :raises VenvError: when it does not run, or is older than Python 3.10, which gunicorn 24 and later need.
+    """
+    path = shutil.which(python)
+    if path is None:
+        cure = "give a command or an absolute path of an interpreter that is installed"
+        raise FileNotFoundError("python: {0!r} is not on this host; {1}".format(python, cure))
+    output = _run([path, "-I", "-c", _IDENTITY], "python: {0!r} does not run".format(python))
+    try:
+        identity = json.loads(output)
+    except ValueError:
+        said = "python: {0!r} is not a Python 3 interpreter: {1}"
+        raise VenvError(said.format(python, output.strip())) from None
+    if tuple(int(part) for part in identity["version"].split(".")[:2]) < (3, 10):
+        raise VenvError("python: {0!r} is Python {1}; gunicorn needs 3.10 or later".format(python, identity["version"]))
+    return identity
+
+
+def venv_key(identity: t.Mapping[str, str], requirements: t.Mapping[str, str], requirements_name: str) -> str:
+    """Name of the environment that this interpreter and these requirement files make."""
+    parts = {"format": 1, "interpreter": dict(identity), "requirements": dict(requirements), "first": requirements_name}
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:KEY_DIGITS]
+
+
+def is_complete(layout: Layout, key: str) -> bool:
+    """Whether the environment was built to its end and its interpreter and gunicorn are still there."""
+    home = os.path.join(layout.venvs, key)
+    needed = (MANIFEST, os.path.join("bin", "python"), os.path.join("bin", "gunicorn"))
+    return all(os.path.exists(os.path.join(home, name)) for name in needed)
+
+
+def build(
+    layout: Layout,
+    key: str,
+    identity: t.Mapping[str, str],
+    requirements: t.Mapping[str, str],
+    requirements_name: str,
+    hashed: bool,
+    lock: int,
+) -> None:
+    """Make the environment in its final place, since scripts inside hold its path, and mark it complete last.
+
+    :param hashed: verify every package against the hashes of the requirement files.
+    :param lock: descriptor of the lock; pip keeps it should it outlive this process, so that no other run gets at the
+        directory that it writes to.
+    :raises VenvError: with pip's last words; nothing is left behind.
+    """
+    home = os.path.join(layout.venvs, key)
+    python = os.path.join(home, "bin", "python")
+    _files.remove(home)
+    try:
+        failure = "making the virtual environment failed; is the venv module of this interpreter installed?"
+        _run([identity["path"], "-m", "venv", home], failure, lock)
+        with tempfile.TemporaryDirectory() as directory:
+            for name, text in requirements.items():
+                path = os.path.join(directory, name)
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                with open(path, "w", encoding="utf-8") as handle:
+                    handle.write(text)
+            command = [python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
+            command += ["--require-hashes"] if hashed else []
+            command += ["--requirement", os.path.join(directory, requirements_name)]
+            _run(command, "installing {0} failed".format(requirements_name), lock)
+        if not os.path.exists(os.path.join(home, "bin", "gunicorn")):
+            raise VenvError("{0} installs no gunicorn: add it".format(requirements_name))
+        manifest = {"format": 1, "interpreter": dict(identity), "requirements": requirements_name, "hashed": hashed}
+        text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
+        _files.write(_files.WantedFile(os.path.join(home, MANIFEST), text))
+    except BaseException:
+        _files.remove(home)
+        raise
+
+
+def _run(command: t.List[str], failure: str, lock: t.Optional[int] = None) -> str:
+    """Run a command with a umask that lets the application read what it makes, and return its output.
+
+    :raises VenvError: when it fails; the text holds ``failure``, the command and its last lines.
+    """
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        universal_newlines=True,
+        check=False,
+        pass_fds=() if lock is None else (lock,),
+        preexec_fn=_readable_to_all,
+    )
+    if done.returncode != 0:
+        lines = "\n".join(done.stdout.strip().splitlines()[-OUTPUT_LINES:])
+        raise VenvError("{0} ({1}):\n{2}".format(failure, " ".join(command), lines))
+    return done.stdout
+
+
+def _readable_to_all() -> None:
+    os.umask(0o022)

@@ -1,0 +1,144 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, wsgiops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: file_set
+version_added: 0.1.0
+short_description: Change a set of configuration files as one transaction
+description:
+  - Puts files in place and takes others away, has the whole configuration checked, and has the service take it over.
+    When the check or the take-over fails, the previous files are back and the service is told so again.
+  - One round trip for any number of files.
+  - A run that died before the take-over is finished by the next one, also when the files are as wanted by then.
+options:
+  files:
+    description: Files to have.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Absolute path; its directory exists.
+        type: path
+        required: true
+      content:
+        description: The whole text.
+        type: str
+        required: true
+      mode:
+        description: Permission bits in octal.
+        type: str
+        default: '0644'
+      owner:
+        description: Owner's name.
+        type: str
+        default: root
+      group:
+        description: Group's name.
+        type: str
+        default: root
+  absent:
+    description: Files not to have.
+    type: list
+    elements: path
+    default: []
+  absent_if_stock:
+    description: Files not to have as long as they are what their Debian package shipped. A link stands for the file it
+      leads to. What somebody changed stays.
+    type: list
+    elements: path
+    default: []
+  check:
+    description: Command, as a list, that succeeds when the configuration is right.
+    type: list
+    elements: str
+    default: []
+  apply:
+    description: Command, as a list, that makes the service take the configuration over.
+    type: list
+    elements: str
+    default: []
+attributes:
+  check_mode:
+    description: Compares, and runs none of the commands.
+    support: full
+  diff_mode:
+    description: Shows the text of every file that differs.
+    support: full
+author:
+  - The wsgiops contributors (@wsgiops)
+"""
+
+EXAMPLES = r"""
+- name: Serve the site
+  wsgiops.flask.file_set:
+    files:
+      - path: /etc/nginx/conf.d/shop.conf
+        content: "{{ lookup('ansible.builtin.template', 'site.conf.j2') }}"
+    check: [nginx, -t, -q]
+    apply: [systemctl, reload-or-restart, nginx.service]
+"""
+
+RETURN = r"""
+paths:
+  description: Files that were, or in check mode would be, written or removed.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.wsgiops.flask.plugins.module_utils import _file_set, _files
+
+
+def wanted_files(module):
+    wanted = []
+    for item in module.params["files"]:
+        try:
+            mode = int(item["mode"], 8)
+        except ValueError:
+            module.fail_json(msg="{0}: mode: {1!r} is not octal, such as '0644'".format(item["path"], item["mode"]))
+        wanted.append(_files.WantedFile(item["path"], item["content"], mode, item["owner"], item["group"]))
+    return wanted
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "files": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "path": {"type": "path", "required": True},
+                    "content": {"type": "str", "required": True},
+                    "mode": {"type": "str", "default": "0644"},
+                    "owner": {"type": "str", "default": "root"},
+                    "group": {"type": "str", "default": "root"},
+                },
+            },
+            "absent": {"type": "list", "elements": "path", "default": []},
+            "absent_if_stock": {"type": "list", "elements": "path", "default": []},
+            "check": {"type": "list", "elements": "str", "default": []},
+            "apply": {"type": "list", "elements": "str", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    absent = params["absent"] + [path for path in params["absent_if_stock"] if _file_set.is_stock(path)]
+    transaction = _file_set.FileSet(wanted_files(module), absent, params["check"], params["apply"])
+    try:
+        result = {"changed": transaction.pending, "paths": transaction.paths, "diff": transaction.diff()}
+        if transaction.pending and not module.check_mode:
+            transaction.commit()
+    except (_file_set.FileSetError, KeyError, OSError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

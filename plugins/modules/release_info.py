@@ -1,0 +1,142 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, wsgiops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: release_info
+version_added: 0.1.0
+short_description: Compare an application's source with what a host has
+description:
+  - Digests the source directory on the controller, without what must never be deployed, and tells whether the host has
+    exactly that code, which release serves, and whether the application's user exists.
+  - Refuses a name whose user or directories belong to something else on the host.
+options:
+  name:
+    description: The application's name.
+    type: str
+    required: true
+  root:
+    description: Directory that holds one directory per application.
+    type: path
+    default: /opt
+  source:
+    description: Directory of the code on the controller. A relative path starts at the directory of the inventory, or
+      at the current directory where the inventory is a plain host list.
+    type: path
+    required: true
+  exclude:
+    description: Patterns in .gitignore syntax, after those of the source's own .gitignore files.
+    type: list
+    elements: str
+    default: []
+  code:
+    description: Digest of the source. Computed on the controller from O(source); not for playbooks.
+    type: str
+attributes:
+  check_mode:
+    description: Changes nothing in any mode.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+author:
+  - The wsgiops contributors (@wsgiops)
+"""
+
+EXAMPLES = r"""
+- name: Compare the source with the host
+  wsgiops.flask.release_info:
+    name: shop
+    source: ../shop
+  register: shop_info
+"""
+
+RETURN = r"""
+code:
+  description: Digest of the source.
+  returned: always
+  type: str
+  sample: 5891b5b522d5df08
+staged:
+  description: Whether the host has that code, unaltered.
+  returned: always
+  type: bool
+user_exists:
+  description: Whether the application's user exists.
+  returned: always
+  type: bool
+release:
+  description: Id of the release that serves, null when there is none.
+  returned: always
+  type: str
+"""
+
+import os
+import pwd
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.wsgiops.flask.plugins.module_utils._layout import (
+    KEPT_DATA_MARK,
+    USER_COMMENT,
+    Layout,
+    claimed_paths,
+)
+from ansible_collections.wsgiops.flask.plugins.module_utils._road import current_release
+from ansible_collections.wsgiops.flask.plugins.module_utils._stage import is_staged
+
+
+def user_exists(layout):
+    """Whether the application's own user exists.
+
+    :raises ValueError: when the name is taken by a user, or a path by something, that is not the application's.
+    """
+    try:
+        found = pwd.getpwnam(layout.name)
+    except KeyError:
+        taken = next((path for path in [layout.home, *claimed_paths(layout)] if is_foreign(path)), None)
+        if taken:
+            raise refusal(layout, "{0} exists and is not a wsgiops.flask application's".format(taken)) from None
+        return False
+    if found.pw_gecos.split(",")[0] != USER_COMMENT:
+        raise refusal(layout, "the user {0} exists and was made by somebody else".format(layout.name))
+    return True
+
+
+def is_foreign(path):
+    """Whether something stands at a path of an application that has no user here; its kept data and nothing may."""
+    if os.path.isdir(path):
+        return bool(os.listdir(path)) and not os.path.lexists(os.path.join(path, KEPT_DATA_MARK))
+    return os.path.lexists(path)
+
+
+def refusal(layout, reason):
+    said = "name: {0!r} can't be used on this host: {1}; choose another name for the application"
+    return ValueError(said.format(layout.name, reason))
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "root": {"type": "path", "default": "/opt"},
+            "source": {"type": "path", "required": True},
+            "exclude": {"type": "list", "elements": "str", "default": []},
+            "code": {"type": "str"},
+        },
+        supports_check_mode=True,
+    )
+    layout = Layout(module.params["name"], module.params["root"])
+    code = module.params["code"]
+    try:
+        exists = user_exists(layout)
+        staged = is_staged(layout, code)
+    except (OSError, ValueError) as error:
+        module.fail_json(msg="{0}: {1}".format(layout.name, error))
+    module.exit_json(changed=False, code=code, user_exists=exists, staged=staged, release=current_release(layout))
+
+
+if __name__ == "__main__":
+    main()
