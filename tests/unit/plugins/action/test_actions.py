@@ -1,0 +1,205 @@
+# Copyright: (c) 2026, wsgiops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import typing as t
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible.parsing.vault import VaultLib, VaultSecret
+
+from ansible_collections.wsgiops.flask.plugins.module_utils._tree import tree_digest
+from ansible_collections.wsgiops.flask.plugins.module_utils._venv import interpreter_identity, venv_key
+from ansible_collections.wsgiops.flask.plugins.plugin_utils._source import list_source
+
+# Nothing listens there: whatever reaches for the host says so.
+CLOSED = {"ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_ssh_common_args": "-o ControlMaster=no"}
+LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+
+
+class Run(t.NamedTuple):
+    """A run of ansible-playbook, its output on one line and its recap."""
+
+    code: int
+    output: str
+    recap: dict[str, int]
+
+
+Play = Callable[..., Run]
+
+
+@pytest.fixture
+def play(tmp_path: Path, repository: Path) -> Play:
+    """Runs a playbook of the checkout, or a list of tasks, against one host, with the inventory in tmp_path."""
+
+    def run(what: str | list[dict[str, t.Any]], host: dict[str, t.Any], *options: str, **variables: t.Any) -> Run:
+        variables = {**host, **variables, "ansible_remote_tmp": str(tmp_path / "remote")}
+        inventory = {"all": {"hosts": {"web1": variables}}}
+        (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory))
+        playbook = repository / "playbooks" / str(what)
+        if isinstance(what, list):
+            playbook = tmp_path / "play.yml"
+            playbook.write_text(yaml.safe_dump([{"hosts": "all", "gather_facts": False, "tasks": what}]))
+        environment = dict(
+            os.environ,
+            ANSIBLE_CONFIG=str(repository / "ansible.cfg"),
+            ANSIBLE_HOME=str(tmp_path / "ansible"),
+            ANSIBLE_NOCOLOR="1",
+            ANSIBLE_CALLBACK_RESULT_FORMAT="json",
+        )
+        command = [
+            sys.executable,
+            "-m",
+            "ansible",
+            "playbook",
+            "-i",
+            str(tmp_path / "hosts.yml"),
+            str(playbook),
+            *options,
+        ]
+        done = subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        output = done.stdout + done.stderr
+        recap = re.search(r"^web1 +: (.*)$", done.stdout, re.MULTILINE)
+        assert recap, output
+        counts = dict(part.split("=") for part in recap[1].split())
+        return Run(done.returncode, re.sub(r"\s+", " ", output), {name: int(count) for name, count in counts.items()})
+
+    return run
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """The source of an application, beside the inventory."""
+    root = tmp_path / "shop"
+    root.mkdir()
+    (root / "shop.py").write_text("app = 1\n")
+    (root / "notes.md").write_text("")
+    (root / "requirements.txt").write_text("gunicorn\n")
+    return root
+
+
+APP = {"name": "shop", "source": "shop", "wsgi": "shop:app", "domains": ["shop.example.com"]}
+
+
+# --- validation ---------------------------------------------------------------------------------------------------
+
+
+def test_a_bad_definition_is_refused_before_any_host_is_touched(play: Play, source: Path) -> None:
+    apps = [
+        {**APP, "domians": [], "timeout": 4000, "wsgi": "shop:application", "env": {"TOKEN": True}},
+        {**APP, "name": "desk", "timeout": 4000, "domains": ["desk.example"]},
+        {**APP, "name": "desk_2", "domains": ["desk.example"]},
+    ]
+    run = play("site.yml", CLOSED, flask_apps=apps)
+    assert run.code != 0
+    assert (run.recap["failed"], run.recap["unreachable"], run.recap["ok"]) == (1, 0, 0)
+    for said in (
+        "Nothing was changed. flask_apps has 4 problem(s):",
+        "shop: domians: unknown key; did you mean domains?",
+        "desk: timeout: 4000 is not accepted: whole seconds from 1 to 3600",
+        "desk_2: name: 'desk_2' is not accepted: 1 to 32 characters",
+        "desk_2: domains: 'desk.example' belongs to desk already",
+    ):
+        assert said in run.output
+
+
+class Vaulted(str):
+    """A string that ansible-vault has encrypted."""
+
+
+yaml.SafeDumper.add_representer(Vaulted, lambda dumper, text: dumper.represent_scalar("!vault", str(text), "|"))
+
+
+def test_a_good_definition_goes_on_to_the_host(play: Play, source: Path, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("correct horse\n")
+    vault = VaultLib([("default", VaultSecret(b"correct horse"))])
+    environment = {"TOKEN": Vaulted(vault.encrypt("s3cret").decode()), "POOL": "{{ 2 + 3 }}"}
+    app = {**APP, "env": environment, "workers": "{{ 2 }}"}
+    run = play("site.yml", CLOSED, "--vault-password-file", str(tmp_path / "password"), flask_apps=[app])
+    assert (run.recap["failed"], run.recap["unreachable"], run.recap["ok"]) == (0, 1, 1)
+    assert "Nothing was changed" not in run.output
+
+
+def test_no_definition_is_refused(play: Play) -> None:
+    run = play("site.yml", CLOSED, "--check")
+    assert (run.recap["failed"], run.recap["unreachable"]) == (1, 0)
+    assert "flask_apps: nothing was given; accepted is a list of dictionaries" in run.output
+
+
+def test_the_names_to_remove_are_validated(play: Play) -> None:
+    run = play("remove.yml", CLOSED, "-e", "flask_remove=shop,../etc")
+    assert (run.recap["failed"], run.recap["unreachable"]) == (1, 0)
+    assert "name: '../etc' is not accepted" in run.output
+
+
+def test_a_name_to_remove_is_needed(play: Play) -> None:
+    run = play("remove.yml", CLOSED)
+    assert (run.recap["failed"], run.recap["unreachable"]) == (1, 0)
+    assert "flask_remove is not set: name the application to remove" in run.output
+
+
+# --- the controller's side of the modules -------------------------------------------------------------------------
+
+
+def test_what_is_wrong_on_the_controller_is_told_without_the_host(play: Play, source: Path) -> None:
+    refused: list[dict[str, t.Any]] = [
+        {"wsgiops.flask.release_info": {"name": "shop", "source": "no-such"}},
+        {"wsgiops.flask.venv": {"name": "shop", "source": "shop", "requirements": "lock.txt"}},
+        {"wsgiops.flask.release": {"name": "shop", "code": "c", "venv": "v", "environment": {"TOKEN": True}}},
+        {"wsgiops.flask.release": {"name": "shop", "code": "c", "venv": "v", "environment": ["TOKEN"]}},
+    ]
+    reaches = {"wsgiops.flask.release": {"name": "shop", "code": "c", "venv": "v", "environment": {"TOKEN": 5}}}
+    run = play([*({**task, "ignore_errors": True} for task in refused), reaches], CLOSED)
+    assert (run.recap["ignored"], run.recap["failed"], run.recap["unreachable"]) == (len(refused), 0, 1)
+    for said in (
+        f"shop: source: the source '{source.parent}/no-such' cannot be listed: No such file or directory",
+        "shop: the requirements file 'lock.txt' is not there",
+        "shop: environment: TOKEN is a boolean; accepted are strings and numbers",
+        "shop: environment: accepted is a dictionary of strings and numbers",
+    ):
+        assert said in run.output
+
+
+def test_the_modules_get_what_the_controller_computed(play: Play, source: Path, tmp_path: Path) -> None:
+    name, root = "no-such-app-here", str(tmp_path / "opt")
+    common = {"name": name, "root": root, "source": "shop", "exclude": ["*.md"]}
+    tasks: list[dict[str, t.Any]] = [
+        {"wsgiops.flask.release_info": common, "register": "info"},
+        {"wsgiops.flask.venv": {**common, "python": sys.executable}, "register": "venv"},
+        {"wsgiops.flask.release_stage": {**common, "code": "{{ info.code }}"}, "register": "stage"},
+        {"ansible.builtin.debug": {"msg": "found={{ [info, venv, stage] | to_json }}=end"}},
+    ]
+    run = play(tasks, LOCAL, "--check")
+    assert run.code == 0, run.output
+    found = re.search(r"found=(.*?)=end", run.output)
+    assert found
+    info, venv, stage = json.loads(json.loads(f'"{found[1]}"'))
+
+    entries = list_source(source, ["*.md"])
+    assert {entry.path for entry in entries} == {"shop.py", "requirements.txt"}
+    assert info["code"] == tree_digest(entries)
+    assert (info["staged"], info["user_exists"], info["release"]) == (False, False, None)
+    identity = interpreter_identity(sys.executable)
+    assert venv["key"] == venv_key(identity, {"requirements.txt": "gunicorn\n"}, "requirements.txt")
+    assert venv["changed"]
+    assert (stage["changed"], stage["code"]) == (True, info["code"])
+    assert not os.path.exists(root)
+
+
+def test_the_environment_reaches_the_module_as_one_masked_text(play: Play, source: Path) -> None:
+    """A value as short as "1" that was masked on its own would punch holes into everything else that is shown."""
+    environment = {"DEBUG": 1, "TOKEN": "s3cret-of-the-shop"}
+    release = {"name": "shop", "code": "c", "environment": environment, "files": {"gunicorn.conf.py": "workers = 1\n"}}
+    run = play([{"wsgiops.flask.release": release}], LOCAL, "--check", "--diff", "-vvv")
+    assert run.code == 0, run.output
+    assert "s3cret-of-the-shop" not in run.output
+    assert "workers = 1" in run.output

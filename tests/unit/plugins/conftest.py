@@ -1,0 +1,75 @@
+# Copyright: (c) 2026, wsgiops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+import grp
+import json
+import os
+import pwd
+import typing as t
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.wsgiops.flask.plugins.module_utils import _road
+from ansible_collections.wsgiops.flask.tests.unit.plugins.host import Accounts, Host
+
+
+@pytest.fixture
+def accounts(monkeypatch: pytest.MonkeyPatch) -> Accounts:
+    """The users root and shop, and files that anybody can give to them."""
+    known = Accounts()
+    monkeypatch.setattr(pwd, "getpwnam", known.getpwnam)
+    monkeypatch.setattr(grp, "getgrnam", known.getgrnam)
+    for name in ("chown", "lchown", "fchown", "lstat"):
+        monkeypatch.setattr(os, name, getattr(known, name))
+    return known
+
+
+@pytest.fixture
+def host(
+    tmp_path_factory: pytest.TempPathFactory, accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Host]:
+    """A host in a directory whose name is short: sockets in it have 107 bytes for their path."""
+    monkeypatch.setattr(_road, "PROBE_TIMEOUT", 0.1)
+    monkeypatch.setattr(_road, "PROBE_PAUSE", 0.01)
+    found = Host(str(tmp_path_factory.mktemp("h")))
+    yield found
+    found.service.close()
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+    """Puts a shell script before all other commands of its name."""
+    directory = tmp_path / "commands"
+    directory.mkdir()
+    monkeypatch.setenv("PATH", f"{directory}{os.pathsep}{os.environ['PATH']}")
+
+    def add(name: str, script: str) -> Path:
+        path = directory / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        return path
+
+    return add
+
+
+@pytest.fixture
+def run_module(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, t.Any]]:
+    """Runs a module's main() with arguments; gives its result. Options: check_mode and diff."""
+
+    def run(
+        module: ModuleType, arguments: dict[str, t.Any], check_mode: bool = False, diff: bool = False
+    ) -> dict[str, t.Any]:
+        internal = {"_ansible_check_mode": check_mode, "_ansible_diff": diff, "_ansible_remote_tmp": "/nonexistent"}
+        capsys.readouterr()
+        with patch_module_args({**arguments, **internal}), pytest.raises(SystemExit):
+            module.main()
+        result = json.loads(capsys.readouterr().out)
+        result.pop("invocation", None)
+        return result
+
+    return run

@@ -1,0 +1,241 @@
+# Copyright: (c) 2026, wsgiops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.wsgiops.flask.plugins.module_utils import _file_set
+from ansible_collections.wsgiops.flask.plugins.module_utils._file_set import FileSet, FileSetError, is_stock
+from ansible_collections.wsgiops.flask.plugins.module_utils._files import WantedFile
+from ansible_collections.wsgiops.flask.tests.unit.plugins.host import Accounts
+
+
+@pytest.fixture(autouse=True)
+def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accounts: Accounts) -> Path:
+    """Where transactions leave their notes."""
+    directory = tmp_path / "run"
+    monkeypatch.setattr(_file_set, "PENDING_DIRECTORY", str(directory))
+    return directory
+
+
+@pytest.fixture
+def etc(tmp_path: Path) -> Path:
+    directory = tmp_path / "etc"
+    directory.mkdir()
+    return directory
+
+
+def shell(script: str) -> list[str]:
+    return ["sh", "-c", script]
+
+
+def wanted(path: Path, content: str, mode: int = 0o644) -> WantedFile:
+    return WantedFile(str(path), content, mode)
+
+
+# --- a transaction that goes through ------------------------------------------------------------------------------
+
+
+def test_files_change_then_are_checked_then_taken_over(etc: Path, tmp_path: Path, notes: Path) -> None:
+    log = tmp_path / "log"
+    (etc / "old").write_text("old")
+    check = shell(f"echo check $(cat {etc}/new) $(ls {etc}) >> {log}")
+    apply = shell(f"echo apply $(ls {notes} | wc -l) >> {log}")
+    change = FileSet([wanted(etc / "new", "text\n", 0o600)], [str(etc / "old")], check, apply)
+    assert change.pending
+    assert change.paths == [str(etc / "new"), str(etc / "old")]
+    change.commit()
+    assert log.read_text() == "check text new\napply 1\n"
+    assert stat.S_IMODE((etc / "new").stat().st_mode) == 0o600
+    assert not notes.exists()
+
+
+def test_what_is_as_wanted_is_not_touched(etc: Path) -> None:
+    FileSet([wanted(etc / "new", "text\n")], [], [], []).commit()
+    again = FileSet([wanted(etc / "new", "text\n")], [str(etc / "never")], shell("false"), shell("false"))
+    assert not again.pending
+    assert (again.paths, again.diff()) == ([], [])
+
+
+@pytest.mark.parametrize("drift", ["content", "mode", "owner"])
+def test_drift_is_put_right(etc: Path, drift: str) -> None:
+    FileSet([wanted(etc / "site", "text\n")], [], [], []).commit()
+    if drift == "content":
+        (etc / "site").write_text("changed by hand\n")
+    elif drift == "mode":
+        (etc / "site").chmod(0o666)
+    else:
+        os.chown(etc / "site", 990, 990)
+    change = FileSet([wanted(etc / "site", "text\n")], [], [], [])
+    assert change.paths == [str(etc / "site")]
+    change.commit()
+    assert not FileSet([wanted(etc / "site", "text\n")], [], [], []).pending
+
+
+def test_a_dangling_link_can_be_taken_away(etc: Path) -> None:
+    (etc / "enabled").symlink_to("nowhere")
+    FileSet([], [str(etc / "enabled")], [], []).commit()
+    assert os.listdir(etc) == []
+
+
+def test_the_diff_shows_every_path(etc: Path) -> None:
+    (etc / "site").write_text("old\n")
+    (etc / "gone").write_text("away\n")
+    (etc / "link").symlink_to("site")
+    files = [wanted(etc / "site", "new\n"), wanted(etc / "fresh", "here\n")]
+    shown = FileSet(files, [str(etc / "gone"), str(etc / "link")], [], []).diff()
+    assert [(entry["before_header"], entry["before"], entry["after"]) for entry in shown] == [
+        (str(etc / "site"), "old\n", "new\n"),
+        (str(etc / "fresh"), "", "here\n"),
+        (str(etc / "gone"), "away\n", ""),
+        (str(etc / "link"), "link to site\n", ""),
+    ]
+    assert all(entry["before_header"] == entry["after_header"] for entry in shown)
+
+
+# --- one that does not --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("failing", ["check", "apply"])
+def test_a_refused_configuration_is_taken_back(etc: Path, tmp_path: Path, failing: str) -> None:
+    told = tmp_path / "told"
+    (etc / "site").write_bytes(b"old \xff\r\n")
+    (etc / "site").chmod(0o640)
+    os.chown(etc / "site", 990, 33)
+    (etc / "link").symlink_to("site")
+    (etc / "gone").write_text("away")
+    refuse = shell("echo 'unknown directive \"serv\"'; echo on stderr >&2; exit 1")
+    accept = shell(f"cat {etc}/site >> {told}")
+    files = [wanted(etc / "site", "new\n"), wanted(etc / "link", "new\n"), wanted(etc / "fresh", "new\n")]
+    check, apply = (refuse, accept) if failing == "check" else ([], refuse)
+    with pytest.raises(FileSetError) as refused:
+        FileSet(files, [str(etc / "gone")], check, apply).commit()
+
+    for part in ("refused the configuration, the previous one is back", 'unknown directive "serv"', "on stderr"):
+        assert part in str(refused.value)
+    assert (etc / "site").read_bytes() == b"old \xff\r\n"
+    assert stat.S_IMODE((etc / "site").stat().st_mode) == 0o640
+    assert (os.lstat(etc / "site").st_uid, os.lstat(etc / "site").st_gid) == (990, 33)
+    assert os.readlink(etc / "link") == "site"
+    assert (etc / "gone").read_text() == "away"
+    assert sorted(os.listdir(etc)) == ["gone", "link", "site"]
+    if failing == "check":
+        assert told.read_bytes() == b"old \xff\r\n", "the service was not told that its files are back"
+
+
+def test_a_command_that_does_not_exist_refuses_too(etc: Path) -> None:
+    with pytest.raises(FileSetError, match="no-such-command-here"):
+        FileSet([wanted(etc / "site", "")], [], ["no-such-command-here", "-t"], []).commit()
+    assert os.listdir(etc) == []
+
+
+def test_a_file_that_can_not_be_written_takes_the_others_back(etc: Path) -> None:
+    files = [wanted(etc / "one", ""), WantedFile(str(etc / "two"), "", 0o644, "root", "nobody-here")]
+    with pytest.raises(KeyError, match="nobody-here"):
+        FileSet(files, [], [], []).commit()
+    assert os.listdir(etc) == []
+
+
+def test_commands_speak_english(etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    with pytest.raises(FileSetError, match=r"locale C$"):
+        FileSet([wanted(etc / "site", "")], [], shell("echo locale $LC_ALL; exit 1"), []).commit()
+
+
+# --- one that was interrupted -------------------------------------------------------------------------------------
+
+
+def die_in_check(etc: Path, apply: list[str]) -> None:
+    """Run a transaction that is killed once its files are in place, before the service takes them over."""
+    child = os.fork()
+    if child == 0:
+        try:
+            FileSet([wanted(etc / "site", "new\n")], [], shell("kill -9 $PPID"), apply).commit()
+        finally:
+            os._exit(1)
+    _pid, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status)
+
+
+def test_the_next_run_finishes_what_a_killed_one_began(etc: Path, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    apply = shell(f"echo told >> {told}")
+    die_in_check(etc, apply)
+    assert (etc / "site").read_text() == "new\n"
+    assert not told.exists()
+
+    following = FileSet([wanted(etc / "site", "new\n")], [], [], apply)
+    assert following.paths == []
+    assert following.pending
+    following.commit()
+    assert told.read_text() == "told\n"
+    assert not FileSet([wanted(etc / "site", "new\n")], [], [], apply).pending
+
+
+def test_a_killed_run_is_the_business_of_those_who_tell_the_same_service(etc: Path, notes: Path) -> None:
+    die_in_check(etc, shell("true"))
+    FileSet([wanted(etc / "other", "")], [], [], shell("true; true")).commit()
+    assert len(os.listdir(notes)) == 1
+    assert not FileSet([wanted(etc / "site", "new\n")], [], [], shell("true; true")).pending
+    assert not FileSet([wanted(etc / "site", "new\n")], [], [], []).pending
+
+
+def test_a_take_over_that_fails_is_tried_again(etc: Path, tmp_path: Path) -> None:
+    apply = shell(f"test -e {tmp_path}/service-is-up")
+    change = [wanted(etc / "site", "new\n")]
+    with pytest.raises(FileSetError):
+        FileSet(change, [], [], apply).commit()
+    (tmp_path / "service-is-up").write_text("")
+    assert FileSet([], [], [], apply).pending
+    FileSet(change, [], [], apply).commit()
+    assert not FileSet(change, [], [], apply).pending
+
+
+# --- stock files --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shipped(etc: Path, command: Callable[[str, str], Path]) -> Path:
+    """A file as the fake package database knows it."""
+    path = etc / "default"
+    path.write_text("welcome\n")
+    digest = hashlib.md5(path.read_bytes()).hexdigest()
+    command(
+        "dpkg-query", f"echo; echo ' /etc/other 00'; echo ' {path.resolve()} {digest}'; echo ' /etc/old 11 obsolete'"
+    )
+    return path
+
+
+def test_a_file_as_its_package_shipped_it_is_stock(shipped: Path) -> None:
+    assert is_stock(str(shipped))
+
+
+def test_a_link_stands_for_what_it_leads_to(shipped: Path) -> None:
+    link = shipped.parent / "enabled"
+    link.symlink_to("default")
+    assert is_stock(str(link))
+
+
+def test_a_changed_file_is_not_stock(shipped: Path) -> None:
+    shipped.write_text("welcome!\n")
+    assert not is_stock(str(shipped))
+
+
+def test_a_copy_of_a_stock_file_is_not_stock(shipped: Path) -> None:
+    copy = shipped.parent / "copy"
+    copy.write_bytes(shipped.read_bytes())
+    assert not is_stock(str(copy))
+
+
+def test_what_is_not_there_is_not_stock(shipped: Path) -> None:
+    shipped.unlink()
+    (shipped.parent / "dangling").symlink_to("default")
+    assert not is_stock(str(shipped))
+    assert not is_stock(str(shipped.parent / "dangling"))
+    assert not is_stock(str(shipped.parent))

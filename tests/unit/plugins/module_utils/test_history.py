@@ -1,0 +1,64 @@
+# Copyright: (c) 2026, wsgiops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+import datetime
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.wsgiops.flask.plugins.module_utils import _history
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> str:
+    return str(tmp_path / "history.jsonl")
+
+
+def test_an_event_says_what_when_by_whom_and_what_was_before(history: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUDO_USER", "ada")
+    _history.record(history, "activated", "b", "a")
+    entry = json.loads(Path(history).read_text())
+    age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(entry.pop("time"))
+    assert datetime.timedelta() <= age < datetime.timedelta(minutes=1)
+    assert entry == {"event": "activated", "release": "b", "previous": "a", "by": "ada"}
+
+
+def test_without_sudo_it_was_root(history: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    _history.record(history, "activated", "a", None)
+    entry = json.loads(Path(history).read_text())
+    assert (entry["by"], entry["previous"]) == ("root", None)
+
+
+def test_releases_are_in_the_order_of_their_last_activation(history: str) -> None:
+    for release in ("a", "b", "c", "a"):
+        _history.record(history, "activated", release, None)
+    assert _history.activated(history) == ["a", "c", "b"]
+
+
+def test_other_events_activate_nothing(history: str) -> None:
+    _history.record(history, "activated", "a", None)
+    _history.record(history, "refused", "b", "a")
+    assert _history.activated(history) == ["a"]
+
+
+def test_a_line_that_was_cut_is_passed_over(history: str) -> None:
+    _history.record(history, "activated", "a", None)
+    _history.record(history, "activated", "b", "a")
+    text = Path(history).read_text()
+    Path(history).write_text(text[:-20])
+    assert _history.activated(history) == ["a"]
+
+
+def test_an_event_is_on_the_disk_when_it_is_recorded(history: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: sizes.append(os.fstat(descriptor).st_size))
+    _history.record(history, "activated", "a", None)
+    assert sizes == [os.path.getsize(history)]
+
+
+def test_nothing_was_activated_where_there_is_no_history(history: str) -> None:
+    assert _history.activated(history) == []

@@ -1,0 +1,146 @@
+# Copyright: (c) 2026, wsgiops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.wsgiops.flask.plugins.module_utils._lock import Locked, locked
+
+HOLD = """
+import os, subprocess, sys, time
+from ansible_collections.wsgiops.flask.plugins.module_utils._lock import locked
+with locked(sys.argv[1], "release 0123456789ab", 0) as descriptor:
+    if sys.argv[2] == "child":
+        child = subprocess.Popen(["sleep", "60"], pass_fds=(descriptor,), stdout=subprocess.DEVNULL)
+        print(child.pid, flush=True)
+    else:
+        print(os.getpid(), flush=True)
+    time.sleep(60)
+"""
+
+Holder = Callable[[str], tuple["subprocess.Popen[str]", int]]
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> str:
+    return str(tmp_path / ".lock")
+
+
+@pytest.fixture
+def holder(lock: str) -> Iterator[Holder]:
+    """Starts a process that holds the lock, alone or with a child that does too; gives it and the pid it printed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(kind: str) -> tuple[subprocess.Popen[str], int]:
+        environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+        command = [sys.executable, "-c", HOLD, lock, kind]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        started.append(process)
+        assert process.stdout
+        return process, int(process.stdout.readline())
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_who_comes_second_is_told_who_holds_it_and_why(lock: str, holder: Holder) -> None:
+    _process, pid = holder("alone")
+    with pytest.raises(Locked) as refused, locked(lock, "second", 0):
+        pytest.fail("two hold the lock")
+    text = str(refused.value)
+    assert f"process {pid} (release 0123456789ab) holds it since 20" in text
+    assert text.endswith(" s")
+
+
+def test_the_age_of_the_lock_is_told(lock: str) -> None:
+    with locked(lock, "first", 0):
+        note = Path(lock).read_text()
+        year = note.partition('"since": "')[2][:4]
+        Path(lock).write_text(note.replace(year, "2001", 1))
+        with pytest.raises(Locked, match=r"holds it since 2001-\S+, \d{9} s$"), locked(lock, "second", 0):
+            pytest.fail("two hold the lock")
+
+
+def test_a_note_that_is_just_being_written_is_no_error_of_its_own(lock: str) -> None:
+    with locked(lock, "first", 0):
+        Path(lock).write_text("")
+        with pytest.raises(Locked, match="a process that has just started holds it"), locked(lock, "second", 0):
+            pytest.fail("two hold the lock")
+
+
+def test_a_lock_that_is_given_back_in_time_is_waited_for(lock: str) -> None:
+    entered = threading.Event()
+    given_back = []
+
+    def hold() -> None:
+        with locked(lock, "first", 0):
+            entered.set()
+            time.sleep(0.3)
+            given_back.append(time.monotonic())
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert entered.wait(10)
+    with locked(lock, "second", 10):
+        assert given_back
+        assert '"second"' in Path(lock).read_text()
+    thread.join()
+
+
+def test_waiting_ends_with_the_error(lock: str) -> None:
+    with locked(lock, "first", 0):
+        start = time.monotonic()
+        with pytest.raises(Locked), locked(lock, "second", 0.5):
+            pytest.fail("two hold the lock")
+        assert 0.5 <= time.monotonic() - start < 5
+
+
+def test_the_lock_of_a_killed_holder_is_free(lock: str, holder: Holder) -> None:
+    process, _pid = holder("alone")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert "release 0123456789ab" in Path(lock).read_text()
+    with locked(lock, "second", 0):
+        assert "release 0123456789ab" not in Path(lock).read_text()
+
+
+def test_a_child_that_got_the_descriptor_keeps_the_lock(lock: str, holder: Holder) -> None:
+    process, child = holder("child")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    with pytest.raises(Locked, match=f"process {process.pid} "), locked(lock, "second", 0):
+        pytest.fail("two hold the lock")
+    os.kill(child, signal.SIGKILL)
+    with locked(lock, "second", 10):
+        pass
+
+
+def test_a_child_that_did_not_get_the_descriptor_does_not(lock: str) -> None:
+    with locked(lock, "first", 0):
+        child = subprocess.Popen(["sleep", "60"], close_fds=False)
+    try:
+        with locked(lock, "second", 0):
+            pass
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_the_lock_is_free_after_the_block_and_after_an_error_in_it(lock: str) -> None:
+    with pytest.raises(RuntimeError), locked(lock, "first", 0):
+        raise RuntimeError
+    with locked(lock, "second", 0):
+        pass
+    assert Path(lock).read_text() == ""
+    assert Path(lock).stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,562 @@
+# Copyright: (c) 2026, wsgiops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import stat
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.wsgiops.flask.plugins.module_utils import _files, _history, _road
+from ansible_collections.wsgiops.flask.plugins.module_utils._road import Release, Road, RoadError, current_release
+from ansible_collections.wsgiops.flask.tests.unit.plugins.host import Accounts, Host, connect
+
+DONE = [
+    (r"write (release \w+)", r"wrote \1"),
+    (r"install units", r"installed units"),
+    (r"start (\w+), switch from (\w+)", r"started \1|switched from \2 to \1"),
+    (r"stop leftover release (\w+)", r"stopped \1"),
+    (r"prune (release \w+)", r"pruned \1"),
+]
+
+
+def as_done(plan: list[str]) -> list[str]:
+    """A plan in the words of what was done; a phrase that has no such words stays."""
+    steps = []
+    for phrase in plan:
+        said = next((re.sub(now, done, phrase) for now, done in DONE if re.fullmatch(now, phrase)), phrase)
+        steps += said.split("|")
+    return steps
+
+
+def refuse(host: Host, release: Release) -> str:
+    """The error of a release that does not make it."""
+    with pytest.raises(RoadError) as refused:
+        host.deploy(release)
+    return str(refused.value)
+
+
+# --- the way a release goes ---------------------------------------------------------------------------------------
+
+
+def test_the_first_release(host: Host) -> None:
+    release = host.release()
+    steps = host.deploy(release)
+    assert steps == [
+        f"wrote release {release.id}",
+        "installed units",
+        f"started {release.id}",
+        f"switched from nothing to {release.id}",
+    ]
+    assert as_done(host.plan) == steps
+    assert current_release(host.layout) == release.id
+    assert os.readlink(host.layout.current) == f"releases/{release.id}"
+    assert host.service.running() == [release.id]
+    assert host.service.enabled == {release.id}
+    assert _history.activated(host.layout.history) == [release.id]
+
+
+def test_nginx_reaches_the_release_through_current(host: Host) -> None:
+    host.deploy(host.release())
+    assert _road._probe.http_status(host.layout.upstream, "/", "shop.example.com", 5) == 200
+
+
+def test_a_release_is_complete_on_the_disk(host: Host, accounts: Accounts) -> None:
+    release = host.release(environment={"PASSWORD": 's3"cret'})
+    host.deploy(release)
+    home = Path(host.layout.release(release.id))
+    found = {}
+    for path in [home, *home.rglob("*")]:
+        if not path.is_symlink():
+            found[str(path.relative_to(home))] = (stat.S_IMODE(path.stat().st_mode), accounts.owner(path))
+    assert found == {
+        ".": (0o755, (0, 0)),
+        "env": (0o600, (0, 0)),
+        "gunicorn.conf.py": (0o640, (0, 990)),
+        "release.json": (0o644, (0, 0)),
+        "systemd": (0o755, (0, 0)),
+        "systemd/shop@.service": (0o644, (0, 0)),
+        "systemd/shop@.socket": (0o644, (0, 0)),
+    }
+    assert (home / "env").read_text() == 'PASSWORD="s3\\"cret"\n'
+    assert (home / "code").resolve() == Path(host.layout.code_store, "code-1").resolve()
+    assert (home / "venv").resolve() == Path(host.layout.venvs, "venv-1").resolve()
+    assert os.readlink(home / "socket") == host.layout.socket(release.id)
+    assert json.loads((home / "release.json").read_text()) == {
+        "format": 1,
+        "app": "shop",
+        "release": release.id,
+        "code": "code-1",
+        "venv": "venv-1",
+    }
+
+
+def test_an_unchanged_release_costs_nothing(host: Host) -> None:
+    host.deploy(host.release())
+    before, acts = host.snapshot(), list(host.service.acts)
+    assert host.deploy(host.release()) == []
+    assert host.plan == []
+    assert (host.snapshot(), host.service.acts) == (before, acts)
+
+
+def test_a_plan_changes_nothing(host: Host) -> None:
+    host.deploy(host.release())
+    before, acts = host.snapshot(), list(host.service.acts)
+    assert Road(host.release(text="workers = 2\n", units="[Unit]\n\n"), host.service).plan()  # type: ignore[arg-type]
+    assert (host.snapshot(), host.service.acts) == (before, acts)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"code": "code-2"},
+        {"venv": "venv-2"},
+        {"text": "workers = 2\n"},
+        {"environment": {"DEBUG": "1"}},
+        {"units": "[Unit]\nDescription=2\n"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_any_change_starts_beside_switches_and_stops_the_old(host: Host, change: dict[str, str]) -> None:
+    old, new = host.release(), host.release(**change)  # type: ignore[arg-type]
+    host.deploy(old)
+    host.service.acts.clear()
+    steps = host.deploy(new)
+    assert steps == [
+        f"wrote release {new.id}",
+        *(["installed units"] if "units" in change else []),
+        f"started {new.id}",
+        f"switched from {old.id} to {new.id}",
+        f"stopped {old.id}",
+    ]
+    assert as_done(host.plan) == steps
+    assert current_release(host.layout) == new.id
+    assert host.service.running() == [new.id]
+    assert host.service.enabled == {new.id}
+    acts = host.service.acts
+    assert acts.index(f"start {new.id}") < acts.index(f"stop {old.id}")
+    assert os.path.isdir(host.layout.release(old.id)), "there is nothing to roll back to"
+
+
+def test_a_new_release_runs_with_its_own_units(host: Host) -> None:
+    host.deploy(host.release())
+    new = host.release(units="[Unit]\nDescription=2\n")
+    host.deploy(new)
+    assert set(host.service.unit(new.id).templates.values()) == {"[Unit]\nDescription=2\n"}
+    assert not host.service.state(new.id).needs_reload
+
+
+def test_traffic_moves_once_the_new_release_has_answered(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the moment of the rename the new release has answered a request for its first domain, and starts at boot."""
+    old, new = host.release(), host.release(code="code-2")
+    host.deploy(old)
+    seen = []
+    replace_link = _files.replace_link
+
+    def spy(target: str, link: str) -> None:
+        if link == host.layout.current:
+            server = host.service.unit(new.id).server
+            assert server
+            seen.append((target, [headers["Host"] for _path, headers in server.requests], set(host.service.enabled)))
+        replace_link(target, link)
+
+    monkeypatch.setattr(_files, "replace_link", spy)
+    host.deploy(new)
+    assert seen == [(f"releases/{new.id}", ["shop.example.com"], {old.id, new.id})]
+
+
+def test_a_return_to_an_earlier_release_is_a_switch(host: Host) -> None:
+    old, new = host.release(), host.release(code="code-2")
+    host.deploy(old)
+    host.deploy(new)
+    steps = host.deploy(old)
+    assert steps == [f"started {old.id}", f"switched from {new.id} to {old.id}", f"stopped {new.id}"]
+    assert as_done(host.plan) == steps
+    assert _history.activated(host.layout.history) == [old.id, new.id]
+
+
+# --- letting the old one finish -----------------------------------------------------------------------------------
+
+
+def test_the_old_release_stops_when_its_last_request_is_through(host: Host) -> None:
+    old = host.release()
+    host.deploy(old)
+    request = connect(host.layout.socket(old.id))
+    thread = threading.Timer(0.3, request.close)
+    thread.start()
+    start = time.monotonic()
+    host.deploy(host.release(code="code-2"))
+    assert time.monotonic() - start >= 0.3
+    assert host.service.busy_at_stop[old.id] == 0
+    thread.join()
+
+
+def test_a_request_without_end_is_not_waited_for_without_end(host: Host) -> None:
+    old = host.release()
+    host.deploy(old)
+    start = time.monotonic()
+    with connect(host.layout.socket(old.id)):
+        host.deploy(host.release(code="code-2", drain_timeout=0.3))
+    assert 0.3 <= time.monotonic() - start < 5
+    assert host.service.busy_at_stop[old.id] == 1
+
+
+# --- a release that does not make it ------------------------------------------------------------------------------
+
+FAILURES = {
+    "mute": "no answer to a request within 0.3 s",
+    "die": "its main process ended before it answered a request",
+    "refuse": "systemctl start {id}: exit code 3",
+}
+
+
+@pytest.mark.parametrize("behaviour", FAILURES)
+def test_a_candidate_that_fails_is_removed_and_what_served_still_serves(host: Host, behaviour: str) -> None:
+    good = host.release()
+    host.deploy(good)
+    before = {path: what for path, what in host.snapshot().items() if "code-2" not in path}
+    bad = host.release(code="code-2", behaviour=behaviour, start_timeout=0.3)
+    text = refuse(host, bad)
+
+    reason = FAILURES[behaviour].format(id=bad.id)
+    assert text == (
+        f"shop: release {bad.id} failed in phase start: {reason}; release {good.id} still serves. "
+        f"It logged:\nthe words of {bad.id}"
+    )
+    assert {path: what for path, what in host.snapshot().items() if "code-2" not in path} == before
+    assert current_release(host.layout) == good.id
+    assert host.service.running() == [good.id]
+    assert host.service.enabled == {good.id}
+    assert host.service.releases() == [good.id]
+    assert _history.activated(host.layout.history) == [good.id]
+
+
+@pytest.mark.parametrize("behaviour", FAILURES)
+def test_a_first_release_that_fails_leaves_nothing_in_service(host: Host, behaviour: str) -> None:
+    bad = host.release(behaviour=behaviour, start_timeout=0.3)
+    assert "; no release serves. It logged:" in refuse(host, bad)
+    assert os.listdir(host.layout.releases) == []
+    assert host.service.releases() == []
+    assert current_release(host.layout) is None
+
+
+def test_a_fixed_release_goes_through_after_a_failed_one(host: Host) -> None:
+    refuse(host, host.release(behaviour="die"))
+    fixed = host.release(code="code-2")
+    host.deploy(fixed)
+    assert current_release(host.layout) == fixed.id
+
+
+def test_a_release_that_served_before_stays_to_be_gone_back_to(host: Host) -> None:
+    earlier, good = host.release(), host.release(code="code-2")
+    host.deploy(earlier)
+    host.deploy(good)
+    refuse(host, host.release(behaviour="die"))
+    assert sorted(os.listdir(host.layout.releases)) == sorted([earlier.id, good.id])
+    assert host.service.releases() == [good.id]
+
+
+# --- what a failed release logged ---------------------------------------------------------------------------------
+
+
+def test_what_a_release_logged_in_earlier_runs_is_not_shown(host: Host) -> None:
+    bad = host.release(behaviour="die")
+    host.service.journal.append((time.time() - 60, bad.id, "words of another day"))
+    assert refuse(host, bad).endswith(f"It logged:\nthe words of {bad.id}")
+
+
+def test_what_a_release_logged_to_its_file_in_this_run_is_shown(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.makedirs(host.layout.logs)
+    log = Path(host.layout.error_log)
+    log.write_bytes(b"words of another day\n")
+    start = host.service.start
+
+    def start_and_log(release: str) -> None:
+        with log.open("ab") as handle:
+            handle.write(b"no module named \xff\n")
+        start(release)
+
+    monkeypatch.setattr(host.service, "start", start_and_log)
+    bad = host.release(behaviour="die")
+    assert refuse(host, bad).endswith(f"It logged:\nthe words of {bad.id}\nno module named \ufffd")
+
+
+def test_a_long_log_has_its_beginning_and_its_end_shown(host: Host) -> None:
+    bad = host.release(behaviour="die")
+    host.service.journal += [(time.time() + 60, bad.id, f"line {number}") for number in range(1000)]
+    shown = refuse(host, bad).splitlines()[1:]
+    assert shown[:2] == ["line 0", "line 1"]
+    assert shown[_road.LOG_HEAD] == "[...]"
+    assert len(shown) == _road.LOG_HEAD + 1 + _road.LOG_TAIL
+    assert shown[-2:] == ["line 999", f"the words of {bad.id}"]
+
+
+def test_a_release_that_logged_nothing(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host.service, "log", lambda _release, _since: [])
+    assert refuse(host, host.release(behaviour="die")).endswith("It logged:\n(nothing)")
+
+
+# --- answers ------------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_counts_whatever_its_status(host: Host) -> None:
+    release = host.release()
+    start = host.service.start
+
+    def start_with_an_error_page(release_id: str) -> None:
+        start(release_id)
+        server = host.service.unit(release_id).server
+        assert server
+        server.status = 500
+
+    host.service.start = start_with_an_error_page  # type: ignore[method-assign,assignment]
+    host.deploy(release)
+    assert current_release(host.layout) == release.id
+
+
+@pytest.mark.parametrize(("store", "kind"), [("code_store", "code"), ("venvs", "virtual environment")])
+def test_a_part_that_another_run_removed_is_an_error_that_changes_nothing(host: Host, store: str, kind: str) -> None:
+    host.deploy(host.release())
+    lost = host.release(code="code-2", venv="venv-2")
+    host.bring(lost)
+    path = os.path.join(getattr(host.layout, store), "code-2" if kind == "code" else "venv-2")
+    shutil.rmtree(path)
+    before = host.snapshot()
+    with pytest.raises(RoadError) as refused:
+        host.travel(lost)
+    said = f"shop: {kind} {path} is not on this host, another run may have removed it: run again"
+    assert str(refused.value) == said
+    assert host.snapshot() == before
+
+
+# --- healing ------------------------------------------------------------------------------------------------------
+
+
+def lose_socket(host: Host, release: str) -> None:
+    os.unlink(host.layout.socket(release))
+
+
+def kill(host: Host, release: str) -> None:
+    host.service._stop(release)
+
+
+def fail_socket(host: Host, release: str) -> None:
+    host.service.unit(release).socket = "failed"
+
+
+def age(host: Host, release: str) -> None:
+    host.service.unit(release).started -= 3600
+
+
+@pytest.mark.parametrize(
+    ("harm", "step"),
+    [
+        (kill, "start {id}, which is inactive"),
+        (lose_socket, "bring back the socket of {id}"),
+        (fail_socket, "bring back the socket of {id}"),
+        (age, "restart {id}, which is older than its parts"),
+        (lambda host, release: host.service.enabled.clear(), "enable {id} at boot"),
+    ],
+    ids=["stopped", "socket file", "socket unit", "older than its parts", "not at boot"],
+)
+def test_what_does_not_run_as_it_should_is_healed(host: Host, harm: Callable[[Host, str], None], step: str) -> None:
+    release = host.release()
+    host.deploy(release)
+    harm(host, release.id)
+    steps = host.deploy(release)
+    assert steps == [step.format(id=release.id)]
+    assert as_done(host.plan) == steps
+    assert host.service.running() == [release.id]
+    assert host.service.enabled == {release.id}
+    assert _road._probe.http_status(host.layout.upstream, "/", "shop.example.com", 5) == 200
+    assert host.deploy(release) == []
+
+
+def test_a_release_that_can_not_be_healed_stays(host: Host) -> None:
+    release = host.release()
+    host.deploy(release)
+    kill(host, release.id)
+    text = refuse(host, host.release(behaviour="mute", start_timeout=0.3))
+    assert "; it is the current release. It logged:" in text
+    assert current_release(host.layout) == release.id
+    assert os.path.isdir(host.layout.release(release.id))
+
+
+@pytest.mark.parametrize("name", ["gunicorn.conf.py", "env", "release.json", "systemd/shop@.service"])
+@pytest.mark.parametrize("drift", ["content", "mode", "owner", "lost"])
+def test_a_file_changed_by_hand_is_put_right_and_the_service_restarted(host: Host, name: str, drift: str) -> None:
+    release = host.release(environment={"A": "1"})
+    host.deploy(release)
+    before, pid = host.snapshot(), host.service.state(release.id).main_pid
+    path = Path(host.layout.release(release.id), name)
+    if drift == "content":
+        path.write_text(path.read_text() + "# changed by hand\n")
+    elif drift == "mode":
+        path.chmod(0o666)
+    elif drift == "owner":
+        os.chown(path, 990, 990)
+    else:
+        path.unlink()
+    steps = host.deploy(release)
+    assert host.plan[0] == f"write release {release.id}"
+    assert steps[0] == f"wrote release {release.id}"
+    assert host.snapshot() == before
+    assert host.service.state(release.id).main_pid != pid
+    assert host.deploy(release) == []
+
+
+@pytest.mark.parametrize("name", ["code", "venv", "socket"])
+@pytest.mark.parametrize("drift", ["elsewhere", "lost"])
+def test_a_link_changed_by_hand_is_put_right(host: Host, name: str, drift: str) -> None:
+    release = host.release()
+    host.deploy(release)
+    before = host.snapshot()
+    link = Path(host.layout.release(release.id), name)
+    link.unlink()
+    if drift == "elsewhere":
+        link.symlink_to("/nowhere")
+    assert host.deploy(release)[0] == f"wrote release {release.id}"
+    assert host.snapshot() == before
+
+
+def test_a_unit_changed_by_hand_is_put_right_and_the_service_restarted(host: Host) -> None:
+    release = host.release()
+    host.deploy(release)
+    Path(host.layout.service_template).write_text("[Service]\nUser=root\n")
+    host.service.daemon_reload()
+    steps = host.deploy(release)
+    assert host.plan[0] == "install units"
+    assert steps[0] == "installed units"
+    assert set(host.service.unit(release.id).templates.values()) == {"[Unit]\n"}
+    assert host.deploy(release) == []
+
+
+def test_units_that_systemd_has_not_read_are_read(host: Host) -> None:
+    release = host.release()
+    host.deploy(release)
+    host.service._loaded = {}
+    host.deploy(release)
+    assert not host.service.state(release.id).needs_reload
+
+
+def test_a_clock_that_was_set_back_restarts_nothing(host: Host) -> None:
+    release = host.release()
+    host.deploy(release)
+    host.service.unit(release.id).started = 1e9
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_road.time, "time", lambda: 1e9 + 10)
+        assert host.deploy(release) == []
+
+
+def test_current_leading_nowhere_is_no_release(host: Host) -> None:
+    release = host.release()
+    host.deploy(release)
+    shutil.rmtree(host.layout.release(release.id))
+    assert current_release(host.layout) is None
+    host.deploy(release)
+    assert current_release(host.layout) == release.id
+
+
+# --- what an interrupted run left ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def interrupted(host: Host, monkeypatch: pytest.MonkeyPatch) -> tuple[Release, Release]:
+    """A good release, and one whose run died after the start of the candidate."""
+    good, candidate = host.release(), host.release(code="code-2")
+    host.deploy(good)
+    with monkeypatch.context() as patch:
+        patch.setattr(Road, "_await_answer", lambda _road, previous: (none for none in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            host.deploy(candidate)
+    assert host.service.running() == sorted([good.id, candidate.id])
+    return good, candidate
+
+
+def test_the_same_release_goes_through_at_the_next_run(host: Host, interrupted: tuple[Release, Release]) -> None:
+    good, candidate = interrupted
+    steps = host.deploy(candidate)
+    assert steps == [
+        f"started {candidate.id}",
+        f"switched from {good.id} to {candidate.id}",
+        f"stopped {good.id}",
+    ]
+    assert as_done(host.plan) == steps
+    assert host.service.running() == [candidate.id]
+
+
+def test_the_release_before_it_stops_the_orphan(host: Host, interrupted: tuple[Release, Release]) -> None:
+    good, candidate = interrupted
+    steps = host.deploy(good)
+    assert steps[:2] == [f"stopped {candidate.id}", f"pruned release {candidate.id}"]
+    assert as_done(host.plan)[:2] == steps[:2]
+    assert host.service.running() == [good.id]
+    assert host.service.releases() == [good.id]
+    assert os.listdir(host.layout.releases) == [good.id]
+    assert host.deploy(good) == []
+
+
+@pytest.mark.parametrize("leftover", ["failed", "enabled"])
+def test_an_orphan_that_does_not_run_goes_too(host: Host, leftover: str) -> None:
+    release = host.release()
+    host.deploy(release)
+    if leftover == "failed":
+        host.service.unit("0123456789ab").service = "failed"
+    else:
+        host.service.enabled.add("0123456789ab")
+    steps = host.deploy(release)
+    assert steps == ["stopped 0123456789ab"]
+    assert as_done(host.plan) == steps
+    assert host.service.releases() == [release.id]
+
+
+# --- pruning ------------------------------------------------------------------------------------------------------
+
+
+def test_five_releases_are_kept_the_current_one_among_them(host: Host) -> None:
+    releases = [host.release(code=f"code-{number}") for number in range(8)]
+    for release in releases:
+        host.deploy(release)
+        kept = os.listdir(host.layout.releases)
+        assert release.id in kept
+        assert len(kept) <= _road.KEEP_RELEASES == 5
+    kept_ids = {release.id for release in releases[-5:]}
+    assert set(os.listdir(host.layout.releases)) == kept_ids
+    assert set(os.listdir(host.layout.code_store)) == {f"code-{number}" for number in range(3, 8)}
+    assert os.listdir(host.layout.venvs) == ["venv-1"]
+    assert f"prune release {releases[2].id}" in host.plan
+
+
+def test_what_counts_is_the_last_activation(host: Host) -> None:
+    releases = [host.release(code=f"code-{number}") for number in range(6)]
+    for release in releases[:5]:
+        host.deploy(release)
+    host.deploy(releases[0])
+    host.deploy(releases[5])
+    ids = [release.id for release in releases]
+    assert set(ids) - set(os.listdir(host.layout.releases)) == {ids[1]}
+
+
+def test_an_environment_that_a_kept_release_uses_stays(host: Host) -> None:
+    host.deploy(host.release(venv="venv-1"))
+    host.deploy(host.release(venv="venv-2"))
+    for number in range(2, 6):
+        host.deploy(host.release(code=f"code-{number}", venv="venv-2"))
+    assert os.listdir(host.layout.venvs) == ["venv-2"]
+    host.deploy(host.release(code="code-2", venv="venv-2"))
+    assert os.listdir(host.layout.venvs) == ["venv-2"]
+
+
+def test_current_is_kept_when_the_history_is_lost(host: Host) -> None:
+    release = host.release()
+    host.deploy(release)
+    os.unlink(host.layout.history)
+    assert host.deploy(release) == []
+    assert os.listdir(host.layout.releases) == [release.id]

@@ -1,0 +1,88 @@
+# Copyright: (c) 2026, wsgiops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+import os
+import typing as t
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.wsgiops.flask.plugins.module_utils import _file_set
+from ansible_collections.wsgiops.flask.plugins.modules import file_set
+
+Run = Callable[..., dict[str, t.Any]]
+
+
+@pytest.fixture
+def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accounts: object) -> Path:
+    monkeypatch.setattr(_file_set, "PENDING_DIRECTORY", str(tmp_path / "run"))
+    directory = tmp_path / "etc"
+    directory.mkdir()
+    (directory / "old").write_text("away\n")
+    return directory
+
+
+@pytest.fixture
+def arguments(etc: Path) -> dict[str, t.Any]:
+    """One file to have, one not to have, and commands that write down that they ran."""
+    return {
+        "files": [{"path": str(etc / "site"), "content": "here\n", "mode": "0640", "group": "shop"}],
+        "absent": [str(etc / "old")],
+        "check": ["sh", "-c", f"echo check >> {etc}/log"],
+        "apply": ["sh", "-c", f"echo apply >> {etc}/log"],
+    }
+
+
+def test_files_change_once(etc: Path, arguments: dict[str, t.Any], run_module: Run) -> None:
+    result = run_module(file_set, arguments)
+    assert result["changed"]
+    assert result["paths"] == [str(etc / "site"), str(etc / "old")]
+    assert (etc / "site").read_text() == "here\n"
+    assert (etc / "site").stat().st_mode & 0o777 == 0o640
+    assert not (etc / "old").exists()
+    assert (etc / "log").read_text() == "check\napply\n"
+
+    again = run_module(file_set, arguments)
+    assert (again["changed"], again["paths"], again["diff"]) == (False, [], [])
+    assert (etc / "log").read_text() == "check\napply\n"
+
+
+def test_check_mode_says_the_same_and_changes_nothing(etc: Path, arguments: dict[str, t.Any], run_module: Run) -> None:
+    said = run_module(file_set, arguments, check_mode=True, diff=True)
+    assert os.listdir(etc) == ["old"]
+    assert [(entry["after_header"], entry["before"], entry["after"]) for entry in said["diff"]] == [
+        (str(etc / "site"), "", "here\n"),
+        (str(etc / "old"), "away\n", ""),
+    ]
+    assert said == run_module(file_set, arguments, diff=True)
+
+
+def test_a_refused_configuration_is_a_failure_with_its_words(
+    etc: Path, arguments: dict[str, t.Any], run_module: Run
+) -> None:
+    result = run_module(file_set, {**arguments, "check": ["sh", "-c", "echo no such directive; exit 1"]})
+    assert result["failed"]
+    assert result["msg"].endswith("refused the configuration, the previous one is back:\nno such directive")
+    assert sorted(os.listdir(etc)) == ["log", "old"]
+
+
+def test_an_unknown_group_and_a_strange_mode_are_failures(
+    etc: Path, arguments: dict[str, t.Any], run_module: Run
+) -> None:
+    [wanted] = arguments["files"]
+    result = run_module(file_set, {**arguments, "files": [{**wanted, "group": "nobody-here"}]})
+    assert result["failed"]
+    assert "nobody-here" in result["msg"]
+    result = run_module(file_set, {**arguments, "files": [{**wanted, "mode": "u=rw"}]})
+    assert result["msg"] == f"{etc}/site: mode: 'u=rw' is not octal, such as '0644'"
+    assert os.listdir(etc) == ["old"]
+
+
+def test_stock_files_alone_go(etc: Path, run_module: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    (etc / "changed").write_text("")
+    monkeypatch.setattr(_file_set, "is_stock", lambda path: path == str(etc / "old"))
+    result = run_module(file_set, {"absent_if_stock": [str(etc / "old"), str(etc / "changed")]})
+    assert result["paths"] == [str(etc / "old")]
+    assert os.listdir(etc) == ["changed"]

@@ -1,0 +1,229 @@
+# Copyright: (c) 2026, wsgiops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the repository says in two places is the same in both: defaults, specs, schema, documents, headers."""
+
+from __future__ import annotations
+
+import functools
+import re
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ROLES = sorted(path.name for path in (REPOSITORY / "roles").iterdir())
+TEMPLATES = sorted(path.relative_to(REPOSITORY) for path in REPOSITORY.glob("roles/*/templates/*"))
+HEADER = "# Managed by the Ansible collection wsgiops.flask; changes made here are undone by its next run."
+
+# Two applications that have nothing in common but what both leave out.
+SHOP = {
+    "flask_app": {"name": "shop", "source": "../shop", "wsgi": "shop:app", "domains": ["shop.example.com"]},
+    "release_code": "5891b5b522d5df08",
+    "venv_key": "2c26b46b68ffc68f",
+}
+DESK = {
+    "flask_app": {"name": "desk", "source": "../desk", "wsgi": "desk:create_app()", "domains": ["desk.example"]},
+    "release_code": "0000000000000001",
+    "venv_key": "0000000000000002",
+}
+
+# A value for each key of the schema that may be left out, other than its default.
+OTHER = {
+    "remove_data": True,
+    "exclude": ["/docs/"],
+    "python": "python3.13",
+    "requirements": "requirements/production.txt",
+    "workers": 7,
+    "timeout": 61,
+    "graceful_timeout": 62,
+    "env": {"DEBUG": "1"},
+    "logs.to": "files",
+}
+
+# Options that are computed from a key of the application and do not repeat it.
+COMPUTED = {"nginx_read_timeout"}
+
+Options = dict[str, dict[str, t.Any]]
+
+
+def load(path: str) -> t.Any:
+    return yaml.safe_load((REPOSITORY / path).read_text())
+
+
+@functools.cache
+def defaults(role: str) -> dict[str, t.Any]:
+    path = str(REPOSITORY / "roles" / role / "defaults" / "main.yml")
+    return DataLoader().load_from_file(path, trusted_as_template=True)
+
+
+def render(role: str, variables: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The defaults of a role as Ansible gives them to its tasks."""
+    templar = Templar(loader=DataLoader(), variables={**defaults(role), **variables})
+    return {name: templar.template(value) for name, value in defaults(role).items()}
+
+
+def entry_points(role: str) -> dict[str, t.Any]:
+    return load(f"roles/{role}/meta/argument_specs.yml")["argument_specs"]
+
+
+def options(role: str) -> list[tuple[str, dict[str, t.Any]]]:
+    """Name and spec of every option of every entry point."""
+    return [item for point in entry_points(role).values() for item in point["options"].items()]
+
+
+def sentences(option: dict[str, t.Any]) -> str:
+    said = option["description"]
+    return said if isinstance(said, str) else " ".join(said)
+
+
+def schema(found: Options | None = None, prefix: str = "") -> Options:
+    """The options of the application dictionary; nested ones have their path for a name."""
+    flat: Options = {}
+    for key, option in (load("playbooks/vars/app_schema.yml")["app_schema"] if found is None else found).items():
+        if "options" in option:
+            flat.update(schema(option["options"], f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = option
+    return flat
+
+
+def with_key(path: str, value: t.Any) -> dict[str, t.Any]:
+    """The variables of the shop with one key of the application set."""
+    for part in reversed(path.split(".")):
+        value = {part: value}
+    return {**SHOP, "flask_app": {**t.cast("dict[str, t.Any]", SHOP["flask_app"]), **value}}
+
+
+# --- specs and defaults of roles ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_default_is_documented_and_every_option_has_one(role: str) -> None:
+    assert sorted(dict(options(role))) == sorted(defaults(role))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_public_names_begin_with_the_role(role: str) -> None:
+    assert [name for name in defaults(role) if not name.startswith(f"{role}_")] == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_entry_point_is_described_and_has_its_tasks(role: str) -> None:
+    for name, point in entry_points(role).items():
+        assert point["short_description"]
+        assert point["description"]
+        assert (REPOSITORY / "roles" / role / "tasks" / f"{name}.yml").is_file()
+
+
+@pytest.mark.parametrize(("role", "name", "option"), [(role, *item) for role in ROLES for item in options(role)])
+def test_a_documented_default_is_the_default(role: str, name: str, option: dict[str, t.Any]) -> None:
+    """What differs between two applications comes from them, and the spec says from where; the rest is the default."""
+    shop, desk = render(role, SHOP)[name], render(role, DESK)[name]
+    if shop == desk:
+        assert option["default"] == shop
+        assert type(option["default"]) is type(shop) or isinstance(shop, type(option["default"]))
+        assert shop in option.get("choices", [shop])
+    else:
+        assert "default" not in option
+        assert re.search(r"Default is (the first of )?C\((flask_app\.|release_code\)|venv_key\))", sentences(option))
+
+
+@pytest.mark.parametrize(("role", "name", "option"), [(role, *item) for role in ROLES for item in options(role)])
+def test_a_documented_source_is_the_source(role: str, name: str, option: dict[str, t.Any]) -> None:
+    """`Default is C(flask_app.x)` is said of exactly those options whose default reads x."""
+    text = str(defaults(role)[name])
+    read = re.findall(r"\(?(flask_app(?:\.\w+| \| default\(\{\}\)\)\.\w+)+)", text)
+    keys = [key.replace(" | default({}))", "") for key in read]
+    said = re.findall(r"Default is (?:the first of )?C\((flask_app[\w.]+)\)", sentences(option))
+    assert said == ([] if name in COMPUTED else keys)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_an_option_is_the_same_at_every_entry_point(role: str) -> None:
+    """Type, default and choices; the words may differ."""
+    seen: dict[str, dict[str, t.Any]] = {}
+    for name, option in options(role):
+        kept = {key: value for key, value in option.items() if key != "description"}
+        assert seen.setdefault(name, kept) == kept, name
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_one_variable_moves_the_root_of_all_roles(role: str) -> None:
+    moved = {name: value for name, value in render(role, {**SHOP, "flask_root": "/srv"}).items() if value == "/srv"}
+    assert list(moved) == [f"{role}_root"]
+
+
+# --- the schema of the application --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", [key for key, option in schema().items() if "default" in option])
+def test_setting_a_key_to_its_documented_default_changes_nothing(key: str) -> None:
+    variables = with_key(key, schema()[key]["default"])
+    for role in ROLES:
+        assert render(role, variables) == render(role, SHOP)
+
+
+@pytest.mark.parametrize("key", OTHER)
+def test_setting_a_key_to_something_else_changes_something(key: str) -> None:
+    variables = with_key(key, OTHER[key])
+    assert OTHER[key] != schema()[key]["default"]
+    assert any(render(role, variables) != render(role, SHOP) for role in ROLES)
+
+
+def test_every_key_has_a_default_or_is_required() -> None:
+    without = {key for key, option in schema().items() if "default" not in option}
+    assert without == {key for key, option in schema().items() if option.get("required")}
+    assert without == set(t.cast("dict[str, t.Any]", SHOP["flask_app"]))
+    assert {*without, *OTHER, "state"} == set(schema())
+
+
+@pytest.mark.parametrize(("key", "option"), schema().items())
+def test_every_key_is_described_and_its_default_is_accepted(key: str, option: dict[str, t.Any]) -> None:
+    assert option["description"].strip()
+    kinds: dict[str, t.Any] = {"str": str, "path": str, "int": int, "bool": bool, "list": list, "dict": dict}
+    if "default" in option:
+        assert isinstance(option["default"], kinds.get(option["type"], object))
+        assert option["default"] in option.get("choices", [option["default"]])
+
+
+@pytest.mark.parametrize("key", schema())
+def test_every_key_stands_in_the_tables_of_the_readme(key: str) -> None:
+    cells = re.findall(r"^\| *`([^`]+)`", (REPOSITORY / "README.md").read_text(), re.MULTILINE)
+    assert key in cells
+
+
+# --- files of roles -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_is_complete(role: str) -> None:
+    directory = REPOSITORY / "roles" / role
+    galaxy = load(f"roles/{role}/meta/main.yml")["galaxy_info"]
+    assert galaxy["description"]
+    assert galaxy["license"] == "GPL-3.0-or-later"
+    assert (directory / "README.md").read_text().startswith("# ")
+    assert (directory / "tasks" / "main.yml").is_file()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_includes_no_other(role: str) -> None:
+    for path in (REPOSITORY / "roles" / role / "tasks").iterdir():
+        assert not re.search(r"(include|import)_role", path.read_text()), path
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=str)
+def test_a_generated_file_says_who_made_it(template: Path) -> None:
+    first, second = (REPOSITORY / template).read_text().splitlines()[:2]
+    assert first == HEADER
+    assert re.match(rf"# Role {template.parts[1]}\b", second)
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=str)
+def test_a_generated_file_has_no_comment_behind_a_value(template: Path) -> None:
+    """systemd drops the value or the unit, and logrotate the whole block."""
+    lines = (REPOSITORY / template).read_text().splitlines()
+    assert [line for line in lines if re.match(r"\s*[^#\s].*\s#", line)] == []
