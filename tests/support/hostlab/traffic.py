@@ -1,0 +1,109 @@
+"""Requests as clients make them: each on a connection of its own, at a steady rate, each with its outcome."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+TIMEOUT = 20.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP response."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: str
+
+    def json(self) -> dict[str, object]:
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One request of the traffic: times of time.monotonic(), and the answer or the error."""
+
+    started: float
+    ended: float
+    answer: Answer | None
+    error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return self.answer is not None and self.answer.status == 200
+
+    def overlaps(self, start: float, end: float) -> bool:
+        return self.started <= end and self.ended >= start
+
+    def __str__(self) -> str:
+        what = f"{self.answer.status} {self.answer.body[:200]!r}" if self.answer else self.error
+        return f"{what} after {self.ended - self.started:.3f} s"
+
+
+def get(address: str, path: str, host: str, headers: Mapping[str, str] | None = None) -> Answer:
+    """One GET over a new connection.
+
+    :raises OSError, http.client.HTTPException: when there is no answer.
+    """
+    connection = http.client.HTTPConnection(address, 80, timeout=TIMEOUT)
+    try:
+        connection.request("GET", path, headers={"Host": host, **(headers or {})})
+        response = connection.getresponse()
+        return Answer(response.status, dict(response.getheaders()), response.read().decode())
+    finally:
+        connection.close()
+
+
+class Traffic:
+    """Outcomes of a stream of requests, in the order in which they ended."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+
+    @property
+    def failures(self) -> list[Outcome]:
+        return [outcome for outcome in self.outcomes if not outcome.ok]
+
+    def explain(self) -> str:
+        return f"{len(self.failures)} of {len(self.outcomes)} failed: " + "; ".join(map(str, self.failures[:5]))
+
+
+@contextlib.contextmanager
+def traffic(address: str, path: str, host: str, rate: float = 50.0) -> Iterator[Traffic]:
+    """Send ``rate`` requests a second while the block runs, for at most 120 s, and wait for all answers after it."""
+    stream = Traffic()
+    stop = threading.Event()
+    lock = threading.Lock()
+
+    def request() -> None:
+        started = time.monotonic()
+        try:
+            answer, error = get(address, path, host), ""
+        except (OSError, http.client.HTTPException) as problem:
+            answer, error = None, repr(problem)
+        with lock:
+            stream.outcomes.append(Outcome(started, time.monotonic(), answer, error))
+
+    def send() -> None:
+        start = time.monotonic()
+        with ThreadPoolExecutor(max_workers=200) as pool:
+            for number in range(int(rate * 120)):
+                if stop.wait(max(0.0, start + number / rate - time.monotonic())):
+                    return
+                pool.submit(request)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        yield stream
+    finally:
+        stop.set()
+        sender.join(timeout=TIMEOUT + 10)
+        assert not sender.is_alive(), "the traffic did not end"
