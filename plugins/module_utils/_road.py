@@ -20,8 +20,9 @@ from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd imp
 # Releases kept on a host, the current one and the one before it always among them: as many as Capistrano keeps.
 KEEP_RELEASES = 5
 
-# How long one attempt to reach a candidate may take before its main process is looked at again, in seconds.
-PROBE_TIMEOUT = 2.0
+# How long the first attempt to reach a candidate may take before its main process is looked at again, in seconds. Each
+# further one may take twice as long: what dies, dies early, and a slow page has to be waited for.
+FIRST_PROBE_TIMEOUT = 2.0
 PROBE_PAUSE = 0.1
 
 # Log lines shown of a release that failed: a traceback through Flask and gunicorn has about 30.
@@ -246,13 +247,16 @@ class Road:
         """
         deadline = time.monotonic() + self._wanted.start_timeout
         process = self._service.state(self._id).main_pid
+        patience = FIRST_PROBE_TIMEOUT
         while time.monotonic() < deadline:
-            if _probe.http_status(self._layout.socket(self._id), "/", self._wanted.host, PROBE_TIMEOUT) is not None:
+            timeout = min(patience, max(deadline - time.monotonic(), PROBE_PAUSE))
+            if _probe.http_status(self._layout.socket(self._id), "/", self._wanted.host, timeout) is not None:
                 return
             state = self._service.state(self._id)
             if state.died or not process or state.main_pid != process:
                 raise self._discard("start", "its main process ended before it answered a request", previous)
             time.sleep(PROBE_PAUSE)
+            patience *= 2
         reason = "no answer to a request within {0:g} s".format(self._wanted.start_timeout)
         raise self._discard("start", reason, previous)
 

@@ -15,15 +15,9 @@ description:
   - When the release serves already and runs as it should, nothing happens. What differs is put right, a file changed by
     hand or a service that is down included.
   - A candidate that does not answer is removed again, the error holds its last log lines, and what served still serves.
+extends_documentation_fragment:
+  - wsgiops.flask.application
 options:
-  name:
-    description: The application's name.
-    type: str
-    required: true
-  root:
-    description: Directory that holds one directory per application.
-    type: path
-    default: /opt
   state:
     description: V(absent) stops and removes all of the application, its user and its nginx site excepted.
     type: str
@@ -79,8 +73,6 @@ attributes:
   diff_mode:
     description: Shows the files of the release against those of the current one, the environment excepted.
     support: full
-author:
-  - The wsgiops contributors (@wsgiops)
 """
 
 EXAMPLES = r"""

@@ -12,25 +12,10 @@ description:
   - Digests the source directory on the controller, without what must never be deployed, and tells whether the host has
     exactly that code, which release serves, and whether the application's user exists.
   - Refuses a name whose user or directories belong to something else on the host.
+extends_documentation_fragment:
+  - wsgiops.flask.application
+  - wsgiops.flask.application.source
 options:
-  name:
-    description: The application's name.
-    type: str
-    required: true
-  root:
-    description: Directory that holds one directory per application.
-    type: path
-    default: /opt
-  source:
-    description: Directory of the code on the controller. A relative path starts at the directory of the inventory, or
-      at the current directory where the inventory is a plain host list.
-    type: path
-    required: true
-  exclude:
-    description: Patterns in .gitignore syntax, after those of the source's own .gitignore files.
-    type: list
-    elements: str
-    default: []
   code:
     description: Digest of the source. Computed on the controller from O(source); not for playbooks.
     type: str
@@ -41,8 +26,6 @@ attributes:
   diff_mode:
     description: There is nothing to show.
     support: none
-author:
-  - The wsgiops contributors (@wsgiops)
 """
 
 EXAMPLES = r"""

@@ -12,25 +12,10 @@ description:
   - Packs the source directory on the controller, without what must never be deployed, sends it as one archive, and
     gives it its place in C(<root>/<name>/code/<digest>) once its digest is verified.
   - The code is owned by root and readable by the application's group alone.
+extends_documentation_fragment:
+  - wsgiops.flask.application
+  - wsgiops.flask.application.source
 options:
-  name:
-    description: The application's name; its user and group exist already.
-    type: str
-    required: true
-  root:
-    description: Directory that holds one directory per application.
-    type: path
-    default: /opt
-  source:
-    description: Directory of the code on the controller. A relative path starts at the directory of the inventory, or
-      at the current directory where the inventory is a plain host list.
-    type: path
-    required: true
-  exclude:
-    description: Patterns in .gitignore syntax, after those of the source's own .gitignore files.
-    type: list
-    elements: str
-    default: []
   code:
     description: Digest that the source has to have, as M(wsgiops.flask.release_info) returns it.
     type: str
@@ -45,8 +30,6 @@ attributes:
   diff_mode:
     description: Shows the digest.
     support: partial
-author:
-  - The wsgiops contributors (@wsgiops)
 """
 
 EXAMPLES = r"""

@@ -12,25 +12,10 @@ description:
   - Names the environment by the interpreter and the text of the requirement files, and builds it once, in
     C(<root>/<name>/venvs/<key>). Releases that changed neither share it.
   - An environment whose build was interrupted is built anew; one that fails to build is removed.
+extends_documentation_fragment:
+  - wsgiops.flask.application
+  - wsgiops.flask.application.source
 options:
-  name:
-    description: The application's name.
-    type: str
-    required: true
-  root:
-    description: Directory that holds one directory per application.
-    type: path
-    default: /opt
-  source:
-    description: Directory of the code on the controller. A relative path starts at the directory of the inventory, or
-      at the current directory where the inventory is a plain host list.
-    type: path
-    required: true
-  exclude:
-    description: Patterns in .gitignore syntax, after those of the source's own .gitignore files.
-    type: list
-    elements: str
-    default: []
   requirements:
     description: Requirements file, relative to O(source). Files that it includes are part of it. Where one of them
       holds hashes, every package is verified.
@@ -54,8 +39,6 @@ attributes:
   diff_mode:
     description: Shows the key.
     support: partial
-author:
-  - The wsgiops contributors (@wsgiops)
 """
 
 EXAMPLES = r"""

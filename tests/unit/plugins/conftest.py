@@ -34,7 +34,7 @@ def host(
     tmp_path_factory: pytest.TempPathFactory, accounts: Accounts, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Host]:
     """A host in a directory whose name is short: sockets in it have 107 bytes for their path."""
-    monkeypatch.setattr(_road, "PROBE_TIMEOUT", 0.1)
+    monkeypatch.setattr(_road, "FIRST_PROBE_TIMEOUT", 0.1)
     monkeypatch.setattr(_road, "PROBE_PAUSE", 0.01)
     found = Host(str(tmp_path_factory.mktemp("h")))
     yield found

@@ -73,11 +73,16 @@ class Accounts:
         self._owners[found.st_dev, found.st_ino] = (uid, gid)
 
 
+# Seconds that a slow application takes for an answer: longer than the first two probes of a test wait for one.
+SLOW = 0.3
+
+
 class _Handler(http.server.BaseHTTPRequestHandler):
     server: UnixServer
 
     def do_GET(self) -> None:
         self.server.requests.append((self.path, dict(self.headers)))
+        time.sleep(self.server.delay)
         self.send_response(self.server.status)
         self.end_headers()
 
@@ -90,11 +95,12 @@ class UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
     daemon_threads = True
 
-    def __init__(self, path: str, status: int = 200, mute: bool = False) -> None:
+    def __init__(self, path: str, status: int = 200, mute: bool = False, delay: float = 0.0) -> None:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         super().__init__(path, _Handler)
         self.path = path
         self.status = status
+        self.delay = delay
         self.requests: list[tuple[str, dict[str, str]]] = []
         self._thread = None if mute else threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True)
         if self._thread:
@@ -124,7 +130,7 @@ class Unit:
 class FakeService:
     """The service manager of one application in memory, with the methods of `Systemd` and real sockets behind them.
 
-    What a release does once it is started stands in the file `behaviour` of its code: answer, mute, die, refuse.
+    What a release does once it is started stands in the file `behaviour` of its code: answer, slow, mute, die, refuse.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -186,7 +192,9 @@ class FakeService:
             unit.service, unit.sub = "failed", "failed"
             raise ServiceError(f"systemctl start {release}: exit code 3")
         if unit.server is None:
-            unit.server = UnixServer(self._layout.socket(release), mute=behaviour != "answer")
+            delay = SLOW if behaviour == "slow" else 0.0
+            mute = behaviour not in ("answer", "slow")
+            unit.server = UnixServer(self._layout.socket(release), mute=mute, delay=delay)
         alive = behaviour != "die"
         unit.service, unit.sub = ("active", "running") if alive else ("failed", "failed")
         unit.main_pid = next(self._pids) if alive else 0

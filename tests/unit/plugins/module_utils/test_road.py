@@ -217,6 +217,12 @@ FAILURES = {
 }
 
 
+def test_a_slow_first_page_is_waited_for(host: Host) -> None:
+    release = host.release(behaviour="slow")
+    host.deploy(release)
+    assert current_release(host.layout) == release.id
+
+
 @pytest.mark.parametrize("behaviour", FAILURES)
 def test_a_candidate_that_fails_is_removed_and_what_served_still_serves(host: Host, behaviour: str) -> None:
     good = host.release()
