@@ -142,6 +142,42 @@ def test_release_that_does_not_start_never_serves(shop, tmp_path, broken):
     assert shop.run("ls /run/shop") == f"{before[0]}.sock"
 
 
+OTHER_SITE = "server { listen 80 default_server; server_name other.example.com; return 200 other; }"
+
+
+@pytest.fixture
+def other_site(shop):
+    """Somebody else's site, which is the default server."""
+    shop.run("sh -c %s", f"echo '{OTHER_SITE}' > /etc/nginx/conf.d/other.conf")
+    yield
+    shop.run("rm /etc/nginx/conf.d/other.conf")
+
+
+def test_somebody_elses_default_server_stays(shop, tmp_path, other_site):
+    """nginx refuses two default servers: everything is as before then, and nginx_catch_all gives way where asked to."""
+    apps = variables(shop)
+    shop.run("rm /etc/nginx/conf.d/00-wsgiops-flask.conf")
+    refused = run_with(shop, tmp_path, apps, check=False)
+    assert refused.failed == {shop.inventory_name: 1}
+    assert "a duplicate default server" in refused.output
+    assert not shop.host.file("/etc/nginx/conf.d/00-wsgiops-flask.conf").exists
+    assert traffic.get(shop.address, "/health", "shop.example.com").status == 200
+
+    run_with(shop, tmp_path, apps, arguments=["-e", "nginx_catch_all=false"])
+    shop.run("systemctl reload nginx")
+    assert traffic.get(shop.address, "/", "unknown.example.com").body == "other"
+    assert traffic.get(shop.address, "/health", "shop.example.com").status == 200
+
+
+def test_options_of_the_host(shop, desk, tmp_path):
+    arguments = ["-e", "nginx_ipv6=false", "-e", "logrotate_keep=3"]
+    run_with(shop, tmp_path, variables(shop), arguments=arguments)
+    assert "listen [::]" not in shop.run("cat /etc/nginx/conf.d/shop.conf /etc/nginx/conf.d/00-wsgiops-flask.conf")
+    assert "rotate 3\n" in shop.run("cat /etc/logrotate.d/desk")
+    run_with(shop, tmp_path, variables(shop))
+    controller.wait_until(lambda: "[::]:80" in shop.run("ss --listening --tcp --numeric"), 10, "nginx listens on IPv6")
+
+
 @pytest.mark.parametrize(
     ("prepare", "found"),
     [
