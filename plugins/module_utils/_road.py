@@ -117,7 +117,7 @@ class Road:
         if self.current != self._id:
             steps.append("start {0}, switch from {1}".format(self._id, self.current or "nothing"))
         else:
-            steps += self._healing()
+            steps += self._healing() + self._unrecorded()
         steps += ["stop leftover release " + orphan for orphan in self._orphans()]
         steps += ["prune release " + old for old in self._prunable()]
         return steps
@@ -134,6 +134,7 @@ class Road:
         try:
             if previous == self._id:
                 self._heal(restart=rewritten or changed_units)
+                self._record_late()
             else:
                 self._start_candidate(previous)
                 self._switch(previous)
@@ -222,6 +223,11 @@ class Road:
             needed.append("enable {0} at boot".format(self._id))
         return needed
 
+    def _unrecorded(self) -> t.List[str]:
+        """Whether the run that switched to the current release died before it wrote that down."""
+        newest = _history.activated(self._layout.history)[:1]
+        return [] if newest == [self._id] else ["record the activation of " + self._id]
+
     def _heal(self, restart: bool) -> None:
         needed = self._healing()
         if not (needed or restart):
@@ -230,6 +236,12 @@ class Road:
         self._await_answer(previous=self._id)
         self._service.enable(self._id)
         self.steps += needed or ["restarted " + self._id]
+
+    def _record_late(self) -> None:
+        late = self._unrecorded()
+        if late:
+            _history.record(self._layout.history, "activated", self._id, None)
+            self.steps += late
 
     def _start_candidate(self, previous: t.Optional[str]) -> None:
         try:
@@ -290,7 +302,20 @@ class Road:
             # One that served before stays to be gone back to.
             if self._id not in _history.activated(self._layout.history):
                 _files.remove(self._layout.release(self._id))
+            self._put_back_units(previous)
         return failure
+
+    def _put_back_units(self, release: t.Optional[str]) -> None:
+        """Give ``release`` the unit templates that it was started with; without one, none are left."""
+        for unit in self._wanted.units():
+            if not release:
+                _files.remove(unit.path)
+                continue
+            text = _files.read_text(os.path.join(self._layout.release(release), "systemd", os.path.basename(unit.path)))
+            earlier = dataclasses.replace(unit, content=unit.content if text is None else text)
+            if not _files.matches(earlier):
+                _files.write(earlier)
+        self._service.daemon_reload()
 
     def _failure(self, phase: str, reason: str, previous: t.Optional[str]) -> RoadError:
         serving = "release {0} still serves".format(previous) if previous else "no release serves"

@@ -163,12 +163,13 @@ def die_in_check(etc: Path, apply: list[str]) -> None:
     assert os.WIFSIGNALED(status)
 
 
-def test_the_next_run_finishes_what_a_killed_one_began(etc: Path, tmp_path: Path) -> None:
+def test_the_next_run_finishes_what_a_killed_one_began(etc: Path, tmp_path: Path, notes: Path) -> None:
     told = tmp_path / "told"
     apply = shell(f"echo told >> {told}")
     die_in_check(etc, apply)
     assert (etc / "site").read_text() == "new\n"
     assert not told.exists()
+    assert stat.S_IMODE(notes.stat().st_mode) == 0o700
 
     following = FileSet([wanted(etc / "site", "new\n")], [], [], apply)
     assert following.paths == []
@@ -206,9 +207,9 @@ def shipped(etc: Path, command: Callable[[str, str], Path]) -> Path:
     path = etc / "default"
     path.write_text("welcome\n")
     digest = hashlib.md5(path.read_bytes()).hexdigest()
-    command(
-        "dpkg-query", f"echo; echo ' /etc/other 00'; echo ' {path.resolve()} {digest}'; echo ' /etc/old 11 obsolete'"
-    )
+    # dpkg-query(1): the field Conffiles has path and MD5, and a mark of what is of no use any more.
+    listing = f"echo; echo ' /etc/other 00'; echo ' {path.resolve()} {digest}'; echo ' /etc/old 11 obsolete'"
+    command("dpkg-query", f'case "$*" in "--show --showformat="*"{{Conffiles}}"*) {listing} ;; esac')
     return path
 
 

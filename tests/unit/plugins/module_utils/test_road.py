@@ -312,6 +312,13 @@ def test_a_release_that_logged_nothing(host: Host, monkeypatch: pytest.MonkeyPat
 # --- answers ------------------------------------------------------------------------------------------------------
 
 
+def test_no_attempt_waits_beyond_the_time_to_start(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_road, "FIRST_PROBE_TIMEOUT", 60)
+    start = time.monotonic()
+    refuse(host, host.release(behaviour="mute", start_timeout=0.3))
+    assert 0.3 <= time.monotonic() - start < 10
+
+
 def test_an_answer_counts_whatever_its_status(host: Host) -> None:
     release = host.release()
     start = host.service.start
@@ -564,5 +571,30 @@ def test_current_is_kept_when_the_history_is_lost(host: Host) -> None:
     release = host.release()
     host.deploy(release)
     os.unlink(host.layout.history)
-    assert host.deploy(release) == []
+    assert host.deploy(release) == host.plan == [f"record the activation of {release.id}"]
+    assert _history.activated(host.layout.history) == [release.id]
+    assert host.deploy(release) == host.plan == []
     assert os.listdir(host.layout.releases) == [release.id]
+
+
+def test_a_failed_candidate_leaves_the_units_of_what_serves(host: Host) -> None:
+    good = host.release(units="[Unit]\nDescription=good\n")
+    host.deploy(good)
+    refuse(host, host.release(units="[Unit]\nDescription=bad\n", code="code-2", behaviour="die"))
+    for path in (host.layout.service_template, host.layout.socket_template):
+        assert Path(path).read_text() == good.parts.units[os.path.basename(path)]
+    assert not host.service.state(good.id).needs_reload
+
+
+def test_a_failed_candidate_with_the_same_units_costs_what_serves_no_restart(host: Host) -> None:
+    good = host.release()
+    host.deploy(good)
+    pid = host.service.state(good.id).main_pid
+    refuse(host, host.release(code="code-2", behaviour="die"))
+    assert host.deploy(good) == ["pruned code code-2"]
+    assert host.service.state(good.id).main_pid == pid
+
+
+def test_a_failed_first_release_leaves_no_units(host: Host) -> None:
+    refuse(host, host.release(behaviour="die"))
+    assert os.listdir(os.path.dirname(host.layout.service_template)) == []
