@@ -38,7 +38,7 @@ def stage(layout: Layout, digest: str, archive: str) -> None:
     _clear_leftovers(layout.code_store)
     staging = tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=layout.code_store)
     try:
-        with tarfile.open(archive, encoding="utf-8", errors="surrogateescape") as tar:
+        with tarfile.open(archive) as tar:
             _extract(tar, staging)
         found = tree_digest(scan(staging))
         if found != digest:

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import typing as t
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
 
+from ansible_collections.wsgiops.flask.plugins.module_utils._release import Parts
 from ansible_collections.wsgiops.flask.plugins.module_utils._tree import tree_digest
 from ansible_collections.wsgiops.flask.plugins.module_utils._venv import interpreter_identity, venv_key
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._source import list_source
@@ -103,7 +105,8 @@ def test_a_bad_definition_is_refused_before_any_host_is_touched(play: Play, sour
     assert run.code != 0
     assert (run.recap["failed"], run.recap["unreachable"], run.recap["ok"]) == (1, 0, 0)
     for said in (
-        "Nothing was changed. flask_apps has 4 problem(s):",
+        "Nothing was changed. flask_apps has 4 problem(s):\\n- shop: domians",
+        '"problems": ["shop: domians: unknown key',
         "shop: domians: unknown key; did you mean domains?",
         "desk: timeout: 4000 is not accepted: whole seconds from 1 to 3600",
         "desk_2: name: 'desk_2' is not accepted: 1 to 32 characters",
@@ -195,11 +198,32 @@ def test_the_modules_get_what_the_controller_computed(play: Play, source: Path, 
     assert not os.path.exists(root)
 
 
-def test_the_environment_reaches_the_module_as_one_masked_text(play: Play, source: Path) -> None:
-    """A value as short as "1" that was masked on its own would punch holes into everything else that is shown."""
+def test_the_environment_reaches_the_module_and_no_eye(
+    play: Play, tmp_path: Path, command: Callable[[str, str], Path]
+) -> None:
+    """Masked as one text: a "1" that was masked on its own would punch holes into everything else that is shown."""
+    command("systemctl", "exit 0")
+    files = {"gunicorn.conf.py": "workers = 1\n"}
+    release = {"name": "no-such-app-here", "root": str(tmp_path / "opt"), "code": "c", "venv": "v", "files": files}
     environment = {"DEBUG": 1, "TOKEN": "s3cret-of-the-shop"}
-    release = {"name": "shop", "code": "c", "environment": environment, "files": {"gunicorn.conf.py": "workers = 1\n"}}
-    run = play([{"wsgiops.flask.release": release}], LOCAL, "--check", "--diff", "-vvv")
+    run = play([{"wsgiops.flask.release": {**release, "environment": environment}}], LOCAL, "--check", "--diff", "-vvv")
     assert run.code == 0, run.output
+    parts = Parts("no-such-app-here", "c", "v", files, {}, {"DEBUG": "1", "TOKEN": "s3cret-of-the-shop"})
+    assert f'"release": "{parts.release_id()}"' in run.output
     assert "s3cret-of-the-shop" not in run.output
     assert "workers = 1" in run.output
+
+
+def test_staging_sends_the_source_in_one_archive(play: Play, source: Path, tmp_path: Path) -> None:
+    """Looked at on its way: that the module refuses a digest that was made up is shown elsewhere."""
+    interpreter = tmp_path / "python"
+    interpreter.write_text(f'#!/bin/sh\ncp {tmp_path}/remote/*/*.tar.gz {tmp_path}/\nexec {sys.executable} "$@"\n')
+    interpreter.chmod(0o755)
+    stage = {"name": "shop", "root": str(tmp_path / "opt"), "source": "shop", "exclude": ["*.md"], "code": "0" * 16}
+    run = play([{"wsgiops.flask.release_stage": stage}], {**LOCAL, "ansible_python_interpreter": str(interpreter)})
+    assert (run.recap["failed"], run.recap["unreachable"]) == (1, 0)
+    assert "shop: staging the code failed: " in run.output
+    [arrived] = tmp_path.glob("*.tar.gz")
+    with tarfile.open(arrived) as archive:
+        assert archive.getnames() == ["requirements.txt", "shop.py"]
+    assert list((tmp_path / "remote").rglob("*.tar.gz")) == []

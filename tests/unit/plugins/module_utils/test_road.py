@@ -480,13 +480,17 @@ def test_current_leading_nowhere_is_no_release(host: Host) -> None:
 # --- what an interrupted run left ---------------------------------------------------------------------------------
 
 
+def interrupt(*_arguments: object) -> None:
+    raise KeyboardInterrupt
+
+
 @pytest.fixture
 def interrupted(host: Host, monkeypatch: pytest.MonkeyPatch) -> tuple[Release, Release]:
     """A good release, and one whose run died after the start of the candidate."""
     good, candidate = host.release(), host.release(code="code-2")
     host.deploy(good)
     with monkeypatch.context() as patch:
-        patch.setattr(Road, "_await_answer", lambda _road, previous: (none for none in ()).throw(KeyboardInterrupt))
+        patch.setattr(Road, "_await_answer", interrupt)
         with pytest.raises(KeyboardInterrupt):
             host.deploy(candidate)
     assert host.service.running() == sorted([good.id, candidate.id])
@@ -514,6 +518,20 @@ def test_the_release_before_it_stops_the_orphan(host: Host, interrupted: tuple[R
     assert host.service.releases() == [good.id]
     assert os.listdir(host.layout.releases) == [good.id]
     assert host.deploy(good) == []
+
+
+def test_a_switch_that_was_not_recorded_is_recorded_by_the_next_run(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = host.release(), host.release(code="code-2")
+    host.deploy(old)
+    with monkeypatch.context() as patch:
+        patch.setattr(_history, "record", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            host.deploy(new)
+    assert host.deploy(new) == as_done(host.plan) == [f"record the activation of {new.id}", f"stopped {old.id}"]
+    assert _history.activated(host.layout.history) == [new.id, old.id]
+    assert sorted(os.listdir(host.layout.releases)) == sorted([old.id, new.id])
 
 
 @pytest.mark.parametrize("leftover", ["failed", "enabled"])

@@ -165,7 +165,7 @@ def test_a_good_name(check: Check, name: str) -> None:
 def test_a_bad_name(check: Check, name: str) -> None:
     [problem] = check(name=name)
     rule = "1 to 32 characters, a lower-case letter first, then lower-case letters, digits and hyphens"
-    assert problem.endswith(f"name: {name!r} is not accepted: {rule}")
+    assert problem == f"{name or 'flask_apps entry 1'}: name: {name!r} is not accepted: {rule}"
 
 
 @pytest.mark.parametrize("name", ["root", "www-data", "nginx", "systemd", "postgres", "journal", "lock"])
@@ -184,12 +184,11 @@ def test_bad_names_are_refused_of_applications_that_go_too(schema: t.Any) -> Non
     "domain",
     [
         "shop.example.com", "localhost", "a.b", "192.0.2.1", "xn--bcher-kva.example", "1.example", "a-b.example",
-        "x" * 63 + ".example", ".".join(["x" * 61] * 4),
+        "x" * 63 + ".example", "xx." * 84 + "x", "*.shop.example.com",
     ],
 )  # fmt: skip
 def test_a_good_domain(check: Check, domain: str) -> None:
-    assert check(domains=[domain]) == []
-    assert check(domains=["first.example", f"*.{domain}"]) == [] or len(domain) + 2 > 253
+    assert check(domains=["first.example", domain]) == []
 
 
 @pytest.mark.parametrize(
@@ -197,7 +196,7 @@ def test_a_good_domain(check: Check, domain: str) -> None:
     [
         "", ".", "shop.", ".shop", "a..b", "-a.example", "a-.example", "a_b.example", "shop.example.com:80",
         "http://shop.example", "shop.example/x", "*", "*shop.example", "a.*.example", "**.example", "bücher.example",
-        "shop example", "shop.example;", "shop.example\n", "x" * 64 + ".example", ".".join(["x" * 50] * 5),
+        "shop example", "shop.example;", "shop.example\n", "x" * 64 + ".example", "xx." * 84 + "xx",
         "2001:db8::1",
     ],
 )  # fmt: skip
@@ -258,7 +257,9 @@ def test_what_is_no_name_of_a_variable(check: Check, name: t.Any) -> None:
     assert check(env={name: "s3cret"}) == [f"shop: env: {str(name)!r} is not a variable's name: {rule}"]
 
 
-@pytest.mark.parametrize("name", ["LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET", "MAINPID", "GUNICORN_CMD_ARGS"])
+@pytest.mark.parametrize(
+    "name", ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "MAINPID", "GUNICORN_CMD_ARGS"]
+)
 def test_what_the_service_manager_sets(check: Check, name: str) -> None:
     assert check(env={name: "s3cret"}) == [f"shop: env: {name} is set by the service manager and can't be given"]
 
