@@ -451,6 +451,18 @@ def test_a_unit_changed_by_hand_is_put_right_and_the_service_restarted(host: Hos
     assert host.deploy(release) == []
 
 
+@pytest.mark.parametrize("part", ["release", "unit"])
+def test_what_was_put_right_is_a_restart_whatever_the_clock_says(host: Host, part: str) -> None:
+    release = host.release()
+    host.deploy(release)
+    pid = host.service.state(release.id).main_pid
+    host.service.unit(release.id).started += 3600
+    inside = os.path.join(host.layout.release(release.id), "gunicorn.conf.py")
+    Path(inside if part == "release" else host.layout.socket_template).write_text("changed by hand\n")
+    host.deploy(release)
+    assert host.service.state(release.id).main_pid != pid
+
+
 def test_units_that_systemd_has_not_read_are_read(host: Host) -> None:
     release = host.release()
     host.deploy(release)
@@ -499,6 +511,7 @@ def interrupted(host: Host, monkeypatch: pytest.MonkeyPatch) -> tuple[Release, R
 
 def test_the_same_release_goes_through_at_the_next_run(host: Host, interrupted: tuple[Release, Release]) -> None:
     good, candidate = interrupted
+    pid = host.service.state(candidate.id).main_pid
     steps = host.deploy(candidate)
     assert steps == [
         f"started {candidate.id}",
@@ -507,6 +520,7 @@ def test_the_same_release_goes_through_at_the_next_run(host: Host, interrupted: 
     ]
     assert as_done(host.plan) == steps
     assert host.service.running() == [candidate.id]
+    assert host.service.state(candidate.id).main_pid != pid, "it may run with what it was before"
 
 
 def test_the_release_before_it_stops_the_orphan(host: Host, interrupted: tuple[Release, Release]) -> None:

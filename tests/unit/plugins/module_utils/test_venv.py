@@ -79,6 +79,11 @@ def test_what_is_no_interpreter_is_refused(command: Callable[[str, str], Path], 
         interpreter_identity("strange")
 
 
+def test_the_oldest_python_that_gunicorn_takes(command: Callable[[str, str], Path]) -> None:
+    command("python3.10", """echo '{"version": "3.10.0"}'""")
+    assert interpreter_identity("python3.10") == {"version": "3.10.0"}
+
+
 # --- the key ------------------------------------------------------------------------------------------------------
 
 
