@@ -1,19 +1,16 @@
-"""What all tests share: the application's folder on the path, and an environment without surprises."""
+"""What all tests share: an environment without surprises."""
 
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from reference import create_app
 
 APP_FOLDER = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(APP_FOLDER))
-
-from reference import create_app  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
