@@ -82,11 +82,13 @@ def _app_problems(app: App, schema: Schema, resolve: t.Callable[[str], Path]) ->
     found = unknown_keys(app, schema)
     absent = app.get("state") == "absent"
     found += [f"{key}: is required" for key, option in schema.items() if _is_missing(app, key, option, absent)]
-    errors = ArgumentSpecValidator(_spec(schema)).validate(_known(app, schema)).error_messages
-    found += [_plain(error) for error in errors]
+    wrong = type_problems(app, schema)
+    found += wrong.values()
+    known = {key: value for key, value in _known(app, schema).items() if key not in wrong}
+    found += [_plain(error) for error in ArgumentSpecValidator(_spec(schema)).validate(known).error_messages]
     if isinstance(app.get("name"), str):
         found += _name_problems(app["name"])
-    if not absent and isinstance(app.get("domains"), list):
+    if not absent and "domains" in known:
         found += _domain_problems(app["domains"])
     if found or absent:
         return found
@@ -108,6 +110,41 @@ def unknown_keys(app: App, schema: Schema, path: str = "") -> list[str]:
             found.append(f"{path}{key}: unknown key; {hint}")
         elif isinstance(value, dict) and "options" in schema[key]:
             found += unknown_keys(value, schema[key]["options"], f"{path}{key}.")
+    return found
+
+
+_KINDS: dict[str, tuple[t.Any, str]] = {
+    "dict": (dict, "a dictionary"),
+    "list": (list, "a list"),
+    "str": (str, "a string"),
+    "path": (str, "a string"),
+}
+
+
+def type_problems(app: App, schema: Schema, path: str = "") -> dict[str, str]:
+    """Values of the wrong type by key, the outermost one.
+
+    Ansible's validator would convert some of them ("a,b" to a list, 5 to a string); the roles read what was written.
+    """
+    found = {}
+    for key, value in app.items():
+        option = schema.get(key, {})
+        name = f"{path}{key}"
+        kind, accepted = _KINDS.get(str(option.get("type")), (object, ""))
+        of_kind, each = _KINDS.get(str(option.get("elements")), (object, ""))
+        if key not in schema or (value is None and option.get("required")):
+            continue
+        if value is None:
+            found[key] = f"{name}: is empty; leave the key out for its default"
+        elif not isinstance(value, kind):
+            found[key] = f"{name}: {_kind(value)} was given; accepted is {accepted}"
+        elif kind is list and not all(isinstance(item, of_kind) for item in value):
+            odd = next(item for item in value if not isinstance(item, of_kind))
+            found[key] = f"{name}: {_kind(odd)} stands in the list; accepted in it is {each}"
+        elif kind is dict and "options" in option:
+            nested = type_problems(value, option["options"], f"{name}.")
+            if nested:
+                found[key] = next(iter(nested.values()))
     return found
 
 
@@ -134,7 +171,15 @@ def _spec(schema: Schema) -> dict[str, t.Any]:
 def _plain(error: str) -> str:
     """Ansible's message with the key in front, where it starts with ``argument 'key' is`` or the like."""
     match = re.match(r"(?:argument|Elements value for option) '(?P<key>[^']+)' (?P<rest>.*)", error)
-    return f"{match['key']}: {match['rest']}" if match else error
+    if match:
+        return f"{match['key']}: {match['rest']}"
+    match = re.match(
+        r"value of (?P<key>\S+) must be one of: (?P<rest>.*), got: (?P<value>.*?)(?: found in (?P<at>\S+))?$", error
+    )
+    if match:
+        at = f"{match['at']}." if match["at"] else ""
+        return f"{at}{match['key']}: {match['value']!r} is not accepted: one of {match['rest']}"
+    return error
 
 
 def _name_problems(name: str) -> list[str]:
@@ -153,7 +198,8 @@ def _domain_problems(domains: t.Sequence[str]) -> list[str]:
     for domain in domains:
         text = str(domain)
         if len(text) > 253 or not DOMAIN.fullmatch(text):
-            hint = f"; did you mean {text.lower()!r}?" if DOMAIN.fullmatch(text.lower()) else ""
+            near = text.lower()
+            hint = f"; did you mean {near!r}?" if near != text and DOMAIN.fullmatch(near) else ""
             rule = "a lower-case host name such as shop.example.com or *.example.com"
             found.append(f"domains: {text!r} is not {rule}{hint}")
     if len(set(domains)) < len(domains):
@@ -228,9 +274,11 @@ def _conflicts(apps: t.Sequence[App]) -> list[str]:
     owners: dict[str, str] = {}
     for position, app in enumerate(apps, start=1):
         title = _title(app, position)
-        if app.get("name") in names:
-            found.append(f"{title}: name: two entries of flask_apps have it; names are unique")
-        names.add(t.cast(str, app.get("name")))
+        name = app.get("name")
+        if isinstance(name, str):
+            if name in names:
+                found.append(f"{title}: name: two entries of flask_apps have it; names are unique")
+            names.add(name)
         domains = app.get("domains")
         if app.get("state") == "absent" or not isinstance(domains, list):
             continue

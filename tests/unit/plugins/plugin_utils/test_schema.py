@@ -137,18 +137,52 @@ def test_without_a_name_the_position_tells_which(app: App, schema: t.Any) -> Non
     ("change", "fragments"),
     [
         ({"state": "gone"}, ["state", "present, absent", "gone"]),
-        ({"logs": {"to": "file"}}, ["to", "journal, files", "file", "logs"]),
+        ({"logs": {"to": "file"}}, ["logs.to: ", "journal, files", "'file'"]),
         ({"remove_data": "maybe"}, ["remove_data: ", "'maybe'", "boolean"]),
         ({"timeout": "soon"}, ["timeout: ", "'soon'", "int"]),
-        ({"env": ["DEBUG"]}, ["env: ", "list", "dict"]),
-        ({"domains": {"shop": 1}}, ["domains: ", "dict", "list"]),
-        ({"exclude": {"shop": 1}}, ["exclude: ", "dict", "list"]),
     ],
 )
 def test_a_value_of_another_type_or_choice(check: Check, change: App, fragments: list[str]) -> None:
     [problem] = check(**change)
     assert problem.startswith("shop: ")
     assert [fragment for fragment in fragments if fragment not in problem] == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("name", 5, "name: a number was given; accepted is a string"),
+        ("name", ["shop"], "name: a list was given; accepted is a string"),
+        ("source", 5, "source: a number was given; accepted is a string"),
+        ("python", True, "python: a boolean was given; accepted is a string"),
+        ("domains", "shop.example.com", "domains: a string was given; accepted is a list"),
+        ("domains", "Not_A_Domain", "domains: a string was given; accepted is a list"),
+        ("domains", {"shop": 1}, "domains: a dictionary was given; accepted is a list"),
+        ("domains", [{"a": 1}], "domains: a dictionary stands in the list; accepted in it is a string"),
+        ("domains", ["a.example", ["b"]], "domains: a list stands in the list; accepted in it is a string"),
+        ("exclude", "*.md", "exclude: a string was given; accepted is a list"),
+        ("exclude", ["*.md", 5], "exclude: a number stands in the list; accepted in it is a string"),
+        ("exclude", None, "exclude: is empty; leave the key out for its default"),
+        ("requirements", None, "requirements: is empty; leave the key out for its default"),
+        ("env", "DEBUG=1", "env: a string was given; accepted is a dictionary"),
+        ("env", ["DEBUG"], "env: a list was given; accepted is a dictionary"),
+        ("logs", "to=files", "logs: a string was given; accepted is a dictionary"),
+        ("logs", 5, "logs: a number was given; accepted is a dictionary"),
+        ("logs", {"to": None}, "logs.to: is empty; leave the key out for its default"),
+        ("logs", {"to": 5}, "logs.to: a number was given; accepted is a string"),
+    ],
+)
+def test_a_value_that_ansible_would_convert(check: Check, key: str, value: t.Any, told: str) -> None:
+    [problem] = check(**{key: value})
+    assert problem.endswith(f": {told}")
+
+
+def test_two_entries_without_a_name_are_told_apart(app: App, schema: t.Any) -> None:
+    del app["name"]
+    other = {**app, "domains": ["other.example.com"]}
+    assert problems([app, other], schema, Path) == [
+        f"flask_apps entry {position}: name: is required" for position in (1, 2)
+    ]
 
 
 # --- names and domains --------------------------------------------------------------------------------------------
@@ -209,6 +243,11 @@ def test_a_bad_domain(check: Check, domain: str) -> None:
 def test_a_domain_in_capitals_is_told_in_small_letters(check: Check) -> None:
     [problem] = check(domains=["Shop.Example.com"])
     assert problem.endswith("; did you mean 'shop.example.com'?")
+
+
+def test_a_domain_that_is_too_long_is_not_told_as_its_own_cure(check: Check) -> None:
+    [problem] = check(domains=["xx." * 84 + "xx"])
+    assert "did you mean" not in problem
 
 
 def test_no_domains_a_wildcard_first_and_one_twice(check: Check) -> None:
