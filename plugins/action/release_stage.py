@@ -18,8 +18,6 @@ from ansible_collections.wsgiops.flask.plugins.plugin_utils._source import Sourc
 class ActionModule(ActionBase):
     """Sends one archive, in check mode nothing."""
 
-    TRANSFERS_FILES = True
-
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result = super().run(tmp, task_vars)
         arguments = dict(self._task.args)

@@ -9,6 +9,8 @@ import os
 import stat
 import tarfile
 import tempfile
+import typing as t
+import zlib
 
 from ansible_collections.wsgiops.flask.plugins.module_utils import _files
 from ansible_collections.wsgiops.flask.plugins.module_utils._layout import Layout
@@ -38,8 +40,11 @@ def stage(layout: Layout, digest: str, archive: str) -> None:
     _clear_leftovers(layout.code_store)
     staging = tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=layout.code_store)
     try:
-        with tarfile.open(archive) as tar:
-            _extract(tar, staging)
+        try:
+            with tarfile.open(archive) as tar:
+                _extract(tar, staging)
+        except (tarfile.TarError, EOFError, zlib.error) as error:
+            raise ValueError("the archive can't be unpacked: {0}".format(error)) from error
         found = tree_digest(scan(staging))
         if found != digest:
             said = "the archive holds code {0} where {1} was announced; did the source change during the run?"
@@ -67,10 +72,19 @@ def _extract(tar: tarfile.TarFile, target: str) -> None:
     if hasattr(tarfile, "data_filter"):
         tar.extractall(target, filter="data")
         return
+    seen: t.Dict[str, bool] = {}
     for member in tar.getmembers():
         parts = member.name.split("/")
-        if member.name.startswith("/") or ".." in parts or not (member.isreg() or member.isdir() or member.issym()):
+        above = ("/".join(parts[:length]) for length in range(1, len(parts)))
+        if (
+            {"", ".", ".."} & set(parts)
+            or not (member.isreg() or member.isdir() or member.issym())
+            # What is written over or below a link lands where the link leads.
+            or member.name in seen
+            or any(seen.get(path) for path in above)
+        ):
             raise ValueError("the archive holds {0!r}, which may not be unpacked".format(member.name))
+        seen[member.name] = member.issym()
     tar.extractall(target)
 
 

@@ -227,3 +227,24 @@ def test_staging_sends_the_source_in_one_archive(play: Play, source: Path, tmp_p
     with tarfile.open(arrived) as archive:
         assert archive.getnames() == ["requirements.txt", "shop.py"]
     assert list((tmp_path / "remote").rglob("*.tar.gz")) == []
+
+
+def staging(**options: str) -> list[dict[str, t.Any]]:
+    return [{"wsgiops.flask.release_stage": {"name": "shop", "source": "shop", "code": "0" * 16, **options}}]
+
+
+def test_staging_leaves_nothing_behind_on_the_host(play: Play, source: Path, tmp_path: Path) -> None:
+    run = play(staging(name="no-such-group", root=str(tmp_path / "opt")), LOCAL)
+    assert run.recap["failed"] == 1
+    assert list((tmp_path / "remote").iterdir()) == []
+
+
+def test_a_check_of_staging_does_not_touch_the_host(play: Play, source: Path) -> None:
+    run = play(staging(), CLOSED, "--check")
+    assert (run.recap["changed"], run.recap["unreachable"]) == (1, 0)
+
+
+def test_staging_refuses_a_bad_source_without_the_host(play: Play, source: Path) -> None:
+    (source / "link").symlink_to("/etc/passwd")
+    run = play(staging(), CLOSED)
+    assert (run.recap["failed"], run.recap["unreachable"]) == (1, 0)
