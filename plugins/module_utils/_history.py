@@ -23,9 +23,12 @@ def record(path: str, event: str, release: str, previous: t.Optional[str]) -> No
         "previous": previous,
         "by": os.environ.get("SUDO_USER") or "root",
     }
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
     with os.fdopen(descriptor, "a", encoding="utf-8") as handle:
-        handle.write(json.dumps(entry) + "\n")
+        size = os.fstat(descriptor).st_size
+        # A line that a crash cut has no end: this one would become part of it.
+        cut = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        handle.write(("\n" if cut else "") + json.dumps(entry) + "\n")
         handle.flush()
         os.fsync(handle.fileno())
 

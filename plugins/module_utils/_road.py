@@ -110,16 +110,19 @@ class Road:
     def plan(self) -> t.List[str]:
         """What :meth:`travel` would do now, one phrase a step; empty when all is as it should be."""
         steps = []
-        if self._stale_files():
+        current, stale_files, stale_units = self.current, self._stale_files(), self._stale_units()
+        if stale_files:
             steps.append("write release " + self._id)
-        if self._stale_units():
+        if stale_units:
             steps.append("install units")
-        if self.current != self._id:
-            steps.append("start {0}, switch from {1}".format(self._id, self.current or "nothing"))
+        if current != self._id:
+            steps.append("start {0}, switch from {1}".format(self._id, current or "nothing"))
         else:
-            steps += self._healing() + self._unrecorded()
+            steps += self._healing(bool(stale_files or stale_units)) + self._unrecorded()
         steps += ["stop leftover release " + orphan for orphan in self._orphans()]
-        steps += ["prune release " + old for old in self._prunable()]
+        prunable = self._prunable(current)
+        steps += ["prune release " + old for old in prunable]
+        steps += ["prune {0} {1}".format(link, os.path.basename(path)) for link, path in self._unused(prunable)]
         return steps
 
     def travel(self) -> bool:
@@ -133,7 +136,7 @@ class Road:
         changed_units = self._install_units()
         try:
             if previous == self._id:
-                self._heal(restart=rewritten or changed_units)
+                self._heal(stale=rewritten or changed_units)
                 self._record_late()
             else:
                 self._start_candidate(previous)
@@ -142,7 +145,7 @@ class Road:
             raise self._failure("start", str(error), previous) from None
         for orphan in self._orphans():
             self._retire(orphan)
-        self._prune()
+        self._prune(previous)
         return bool(self.steps)
 
     # -- the parts of the release on the disk ---------------------------------------------------------------------
@@ -209,15 +212,18 @@ class Road:
         # A time in the future is a clock that was set back since: no restart would ever be newer.
         return max((change for change in changes if change <= time.time()), default=0.0)
 
-    def _healing(self) -> t.List[str]:
-        """What the current release lacks to run as it should."""
+    def _healing(self, stale: bool) -> t.List[str]:
+        """What the current release lacks to run as it should.
+
+        :param stale: a part of it differs, or did when this run began.
+        """
         state = self._service.state(self._id)
         needed = []
         if not state.running:
             needed.append("start {0}, which is {1}".format(self._id, state.service))
         elif state.socket != "active" or not os.path.exists(self._layout.socket(self._id)):
             needed.append("bring back the socket of " + self._id)
-        elif self._parts_changed_at() > state.started:
+        elif stale or self._parts_changed_at() > state.started:
             needed.append("restart {0}, which is older than its parts".format(self._id))
         if not state.enabled:
             needed.append("enable {0} at boot".format(self._id))
@@ -228,14 +234,15 @@ class Road:
         newest = _history.activated(self._layout.history)[:1]
         return [] if newest == [self._id] else ["record the activation of " + self._id]
 
-    def _heal(self, restart: bool) -> None:
-        needed = self._healing()
-        if not (needed or restart):
+    def _heal(self, stale: bool) -> None:
+        needed = self._healing(stale)
+        if not needed:
             return
-        self._service.restart(self._id)
-        self._await_answer(previous=self._id)
+        if not all(step.startswith("enable ") for step in needed):
+            self._service.restart(self._id)
+            self._await_answer(previous=self._id)
         self._service.enable(self._id)
-        self.steps += needed or ["restarted " + self._id]
+        self.steps += needed
 
     def _record_late(self) -> None:
         late = self._unrecorded()
@@ -273,7 +280,10 @@ class Road:
         raise self._discard("start", reason, previous)
 
     def _switch(self, previous: t.Optional[str]) -> None:
-        self._service.enable(self._id)
+        try:
+            self._service.enable(self._id)
+        except ServiceError as error:
+            raise self._discard("switch", str(error), previous) from None
         _files.replace_link(os.path.join("releases", self._id), self._layout.current)
         _history.record(self._layout.history, "activated", self._id, previous)
         self.steps.append("switched from {0} to {1}".format(previous or "nothing", self._id))
@@ -334,27 +344,35 @@ class Road:
                 lines += log.read().decode("utf-8", "replace").splitlines()
         return lines
 
-    def _kept(self) -> t.Set[str]:
-        earlier = [release for release in _history.activated(self._layout.history) if release != self._id]
-        return {self._id, *earlier[: KEEP_RELEASES - 1]}
+    def _prunable(self, previous: t.Optional[str]) -> t.List[str]:
+        """Releases beyond the kept ones; the one before this is kept even when the history was lost."""
+        earlier = [previous] if previous else []
+        earlier += [release for release in _history.activated(self._layout.history) if release != previous]
+        others = [release for release in earlier if release != self._id]
+        return sorted(set(_entries(self._layout.releases)) - {self._id, *others[: KEEP_RELEASES - 1]})
 
-    def _prunable(self) -> t.List[str]:
-        kept = self._kept()
-        return sorted(set(_entries(self._layout.releases)) - kept)
+    def _unused(self, pruned: t.Sequence[str]) -> t.List[t.Tuple[str, str]]:
+        """Link name and path of the parts to which no release but the ``pruned`` ones refers."""
+        parts = self._wanted.parts
+        kept = set(_entries(self._layout.releases)) - set(pruned)
+        unused = []
+        for link, store, wanted in (
+            ("code", self._layout.code_store, parts.code),
+            ("venv", self._layout.venvs, parts.venv),
+        ):
+            targets = [_link_target(os.path.join(self._layout.releases, release, link)) or "" for release in kept]
+            used = {wanted, *(os.path.basename(target) for target in targets)}
+            unused += [(link, os.path.join(store, entry)) for entry in sorted(set(_entries(store)) - used)]
+        return unused
 
-    def _prune(self) -> None:
+    def _prune(self, previous: t.Optional[str]) -> None:
         """Remove releases beyond the kept ones, and then what no release refers to any more."""
-        for release in self._prunable():
+        for release in self._prunable(previous):
             _files.remove(self._layout.release(release))
             self.steps.append("pruned release " + release)
-        for store, link in ((self._layout.code_store, "code"), (self._layout.venvs, "venv")):
-            used = {
-                os.path.basename(_link_target(os.path.join(self._layout.releases, release, link)) or "")
-                for release in _entries(self._layout.releases)
-            }
-            for entry in sorted(set(_entries(store)) - used):
-                _files.remove(os.path.join(store, entry))
-                self.steps.append("pruned {0} {1}".format(link, entry))
+        for link, path in self._unused(()):
+            _files.remove(path)
+            self.steps.append("pruned {0} {1}".format(link, os.path.basename(path)))
 
 
 def current_release(layout: Layout) -> t.Optional[str]:

@@ -62,3 +62,11 @@ def test_an_event_is_on_the_disk_when_it_is_recorded(history: str, monkeypatch: 
 
 def test_nothing_was_activated_where_there_is_no_history(history: str) -> None:
     assert _history.activated(history) == []
+
+
+def test_an_event_after_a_line_that_was_cut_counts(history: str) -> None:
+    _history.record(history, "activated", "a", None)
+    with open(history, "a") as file:
+        file.write('{"time": "2026-')
+    _history.record(history, "activated", "b", "a")
+    assert _history.activated(history) == ["b", "a"]

@@ -630,3 +630,47 @@ def test_a_failed_candidate_with_the_same_units_costs_what_serves_no_restart(hos
 def test_a_failed_first_release_leaves_no_units(host: Host) -> None:
     refuse(host, host.release(behaviour="die"))
     assert os.listdir(os.path.dirname(host.layout.service_template)) == []
+
+
+def test_the_plan_names_code_that_no_release_uses(host: Host) -> None:
+    release = host.release()
+    host.deploy(release)
+    os.makedirs(os.path.join(host.layout.code_store, "staged-by-a-failed-run"))
+    assert host.travel(release) == ["pruned code staged-by-a-failed-run"]
+    assert host.plan == ["prune code staged-by-a-failed-run"]
+
+
+def test_the_plan_names_the_restart_after_a_lost_file(host: Host) -> None:
+    release = host.release()
+    host.deploy(release)
+    Path(host.layout.release(release.id), "gunicorn.conf.py").unlink()
+    steps = host.travel(release)
+    assert len(steps) == len(host.plan) == 2, (host.plan, steps)
+
+
+def test_a_candidate_that_can_not_be_enabled_is_removed(host: Host) -> None:
+    good = host.release()
+    host.deploy(good)
+    host.service.refuses = "enable"
+    with pytest.raises(RoadError):
+        host.deploy(host.release(code="code-2"))
+    assert host.service.running() == [good.id]
+    assert os.listdir(host.layout.releases) == [good.id]
+
+
+def test_a_service_that_is_only_not_enabled_is_not_restarted(host: Host) -> None:
+    release = host.release()
+    host.deploy(release)
+    pid = host.service.state(release.id).main_pid
+    host.service.enabled.clear()
+    host.travel(release)
+    assert host.service.state(release.id).main_pid == pid
+    assert host.service.enabled == {release.id}
+
+
+def test_the_previous_release_is_kept_when_the_history_is_lost(host: Host) -> None:
+    old, new = host.release(), host.release(code="code-2")
+    host.deploy(old)
+    os.unlink(host.layout.history)
+    host.deploy(new)
+    assert os.path.isdir(host.layout.release(old.id))
