@@ -175,5 +175,5 @@ def _command(command: t.Sequence[str], quiet: bool = False) -> None:
     except OSError as error:
         failed, output = True, str(error)
     if failed and not quiet:
-        said = "{0} refused the configuration, the previous one is back:\n{1}"
+        said = "{0} refused the configuration; files that this run changed are as before:\n{1}"
         raise FileSetError(said.format(" ".join(command), output))

@@ -123,6 +123,12 @@ def ensure_directory(path: str, mode: int, owner: int = 0, group: int = 0) -> bo
     return changed
 
 
+def ensure_exists(path: str) -> None:
+    """Make ``path`` a directory that everyone may pass; one that is there belongs to somebody and stays as it is."""
+    if not os.path.isdir(path):
+        ensure_directory(path, 0o755)
+
+
 def remove(path: str) -> bool:
     """Remove a file, link or whole directory; returns whether there was one. Links are never followed."""
     if not os.path.lexists(path):

@@ -75,7 +75,7 @@ def main():
     layout = Layout(module.params["name"], module.params["root"])
     code = module.params["code"]
     try:
-        _files.ensure_directory(layout.root, 0o755)
+        _files.ensure_exists(layout.root)
         _files.ensure_directory(layout.home, 0o755)
         with locked(layout.lock, "staging", LOCK_WAIT):
             _files.ensure_directory(layout.code_store, 0o755)

@@ -91,7 +91,8 @@ def have_venv(module, layout):
     if _venv.is_complete(layout, key):
         module.exit_json(changed=False, **result)
     if not module.check_mode:
-        for directory in (layout.root, layout.home, layout.venvs):
+        _files.ensure_exists(layout.root)
+        for directory in (layout.home, layout.venvs):
             _files.ensure_directory(directory, 0o755)
         with locked(layout.lock, "building virtual environment " + key, LOCK_WAIT) as descriptor:
             # A run that was waited for may have built it.

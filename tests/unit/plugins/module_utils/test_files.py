@@ -250,3 +250,21 @@ def test_remove_takes_files_and_dangling_links_and_says_when_there_is_nothing(tm
     assert _files.remove(str(tmp_path / "dangling"))
     assert not _files.remove(str(tmp_path / "file"))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["directory", "link"])
+def test_a_directory_that_somebody_made_stays_as_it_is(tmp_path: Path, accounts: Accounts, kind: str) -> None:
+    path = tmp_path / "srv"
+    path.mkdir(mode=0o700)
+    os.chown(path, 990, 990)
+    there = path if kind == "directory" else tmp_path / "opt"
+    if kind == "link":
+        there.symlink_to(path)
+    _files.ensure_exists(str(there))
+    assert (mode(path), accounts.owner(path)) == (0o700, (990, 990))
+    assert there.is_symlink() == (kind == "link")
+
+
+def test_a_directory_that_is_not_there_is_made_for_everyone_to_pass(tmp_path: Path, accounts: Accounts) -> None:
+    _files.ensure_exists(str(tmp_path / "srv"))
+    assert mode(tmp_path / "srv") == 0o755

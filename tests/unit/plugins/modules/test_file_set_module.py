@@ -64,7 +64,9 @@ def test_a_refused_configuration_is_a_failure_with_its_words(
 ) -> None:
     result = run_module(file_set, {**arguments, "check": ["sh", "-c", "echo no such directive; exit 1"]})
     assert result["failed"]
-    assert result["msg"].endswith("refused the configuration, the previous one is back:\nno such directive")
+    assert result["msg"].endswith(
+        "refused the configuration; files that this run changed are as before:\nno such directive"
+    )
     assert sorted(os.listdir(etc)) == ["log", "old"]
 
 
