@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+
 from reference import create_app
 
 APP_FOLDER = Path(__file__).resolve().parents[1]
