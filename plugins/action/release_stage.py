@@ -34,7 +34,6 @@ class ActionModule(ActionBase):
                 directory = self._make_tmp_path()
                 arguments["archive"] = self._connection._shell.join_path(directory, archive.name)
                 self._transfer_file(str(archive), arguments["archive"])
-            self._fixup_perms2((directory, arguments["archive"]))
             result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
         except SourceError as error:
             raise AnsibleActionFail(f"{arguments.get('name')}: source: {error}") from error

@@ -34,3 +34,12 @@ options:
     elements: str
     default: []
 """
+
+    LOCK = r"""
+options:
+  lock_wait:
+    description: Seconds to wait for another run that changes the application, before the error that names it. A run
+      that does the very same is waited for anyway.
+    type: float
+    default: 0
+"""

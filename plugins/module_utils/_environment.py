@@ -12,6 +12,7 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Inside double quotes a backslash takes the meaning from just these (systemd, env-file.c, SHELL_NEED_ESCAPE); before
 # any other character it stands for itself.
 _ESCAPED = re.compile(r'(["\\`$])')
+_UNESCAPED = re.compile(r'\\(["\\`$])')
 
 
 def text_of(value: t.Any) -> str:
@@ -34,3 +35,22 @@ def environment_file(variables: t.Mapping[str, str]) -> str:
     """The file's text, one variable a line, sorted; line breaks within a value stay inside its quotes."""
     lines = ['{0}="{1}"'.format(name, _ESCAPED.sub(r"\\\1", variables[name])) for name in sorted(variables)]
     return "".join(line + "\n" for line in lines)
+
+
+_LINE = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"\n', re.DOTALL)
+
+
+def read_environment(text: str) -> t.Dict[str, str]:
+    """The variables of a file that ``environment_file`` wrote.
+
+    :raises ValueError: when it is of another form: somebody changed it.
+    """
+    variables = {}
+    position = 0
+    while position < len(text):
+        match = _LINE.match(text, position)
+        if not match:
+            raise ValueError("the environment file was changed")
+        variables[match.group(1)] = _UNESCAPED.sub(r"\1", match.group(2))
+        position = match.end()
+    return variables

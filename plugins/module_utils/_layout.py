@@ -65,6 +65,16 @@ class Layout:
         return os.path.join(self.home, ".lock")
 
     @property
+    def run_lock(self) -> str:
+        """What the running release holds when two may not run at a time."""
+        return os.path.join(self.home, ".running")
+
+    @property
+    def take_back(self) -> str:
+        """The program that takes back a release that nobody confirmed, while there is one."""
+        return os.path.join(self.home, "take-back")
+
+    @property
     def run(self) -> str:
         return os.path.join("/run", self.name)
 
@@ -119,6 +129,19 @@ class Layout:
 
     def socket_unit(self, release_id: str) -> str:
         return "{0}@{1}.socket".format(self.name, release_id)
+
+    @property
+    def task_unit(self) -> str:
+        """What runs checks and hooks of a release, in its sandbox."""
+        return self.name + "-task.service"
+
+    @property
+    def take_back_timer(self) -> str:
+        return self.name + "-take-back.timer"
+
+    @property
+    def take_back_unit(self) -> str:
+        return self.name + "-take-back.service"
 
     def names(self) -> dict[str, str]:
         """All names that do not depend on a release, for templates."""

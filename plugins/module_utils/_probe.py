@@ -1,12 +1,36 @@
 # Copyright: (c) 2026, wsgiops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""HTTP over a unix socket, and the state of a socket's queue."""
+"""HTTP requests as a probe makes them, and the state of a socket's queue."""
 
 from __future__ import annotations
 
+import dataclasses
 import http.client
+import select
 import socket
+import time
 import typing as t
+import urllib.parse
+
+# How often a request that waits for its answer looks whether it still makes sense to wait, in seconds.
+WATCH = 0.2
+
+# What of an answer's body is read: a readiness report is short, and a probe must not download a file.
+BODY_LIMIT = 64 * 1024
+
+
+class NoAnswer(Exception):
+    """There was no answer; the text says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """An HTTP answer; ``seconds`` from the connection's beginning to the end of the body."""
+
+    status: int
+    body: str
+    location: str
+    seconds: float
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -20,18 +44,53 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def http_status(path: str, target: str, host: str, timeout: float) -> t.Optional[int]:
-    """Status of ``GET target`` over the unix socket ``path``, ``None`` when no answer came within ``timeout`` seconds.
+def _never() -> bool:
+    return False
 
-    :param host: the Host header: one that the application trusts, its first domain.
+
+def ask_socket(path: str, target: str, host: str, timeout: float, pointless: t.Callable[[], bool] = _never) -> Answer:
+    """The answer to ``GET target`` over the unix socket ``path``.
+
+    :param host: the Host header: one that the application trusts.
+    :param timeout: seconds.
+    :param pointless: asked while the answer is waited for; once true, there will be none.
+    :raises NoAnswer: when there is none in time.
     """
-    connection = _UnixConnection(path, timeout)
-    headers = {"Host": host, "User-Agent": "wsgiops.flask", "X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http"}
+    headers = {"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http"}
+    return _ask(_UnixConnection(path, timeout), target, dict(headers, Host=host), timeout, pointless)
+
+
+def ask_front(url: str, target: str, host: str, timeout: float) -> Answer:
+    """The answer to ``GET target`` as a client at ``url`` (scheme, host and port) gets it.
+
+    :raises NoAnswer: when there is none within ``timeout`` seconds.
+    """
+    parsed = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(parsed.hostname or "", parsed.port or 80, timeout=timeout)
+    return _ask(connection, target, {"Host": host}, timeout, _never)
+
+
+def _ask(
+    connection: http.client.HTTPConnection,
+    target: str,
+    headers: t.Mapping[str, str],
+    timeout: float,
+    pointless: t.Callable[[], bool],
+) -> Answer:
+    start = time.monotonic()
+    deadline = start + timeout
     try:
-        connection.request("GET", target, headers=headers)
-        return connection.getresponse().status
-    except (OSError, http.client.HTTPException):
-        return None
+        connection.request("GET", target, headers=dict(headers, **{"User-Agent": "wsgiops.flask"}))
+        while not select.select([connection.sock], [], [], min(WATCH, max(deadline - time.monotonic(), 0)))[0]:
+            if pointless():
+                raise NoAnswer("none before its main process ended")
+            if time.monotonic() >= deadline:
+                raise NoAnswer("none within {0:g} s".format(round(timeout, 1)))
+        response = connection.getresponse()
+        body = response.read(BODY_LIMIT).decode("utf-8", "replace")
+        return Answer(response.status, body, response.getheader("Location") or "", time.monotonic() - start)
+    except (OSError, http.client.HTTPException) as error:
+        raise NoAnswer(str(error) or type(error).__name__) from None
     finally:
         connection.close()
 

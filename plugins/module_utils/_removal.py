@@ -33,6 +33,8 @@ def remove_application(
 
 def _remove(layout: Layout, service: Systemd, remove_data: bool, dry_run: bool) -> t.List[str]:
     steps = []
+    if not dry_run:
+        service.end_tasks()
     for release in service.releases():
         steps.append("stop release " + release)
         if not dry_run:

@@ -1,195 +1,162 @@
 # Copyright: (c) 2026, wsgiops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The road of a release on its host: write it, start it beside the running one, switch, drain the old, prune."""
+"""The road of a release on its host: prove it beside the running one, switch, prove it again, drain the old, prune."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import json
 import os
 import time
 import typing as t
 
-from ansible_collections.wsgiops.flask.plugins.module_utils import _files, _history, _probe
-from ansible_collections.wsgiops.flask.plugins.module_utils._environment import environment_file
+from ansible_collections.wsgiops.flask.plugins.module_utils import (
+    _files,
+    _history,
+    _probe,
+    _release_store,
+    _take_back,
+)
+from ansible_collections.wsgiops.flask.plugins.module_utils._gate import FRONT_TIMEOUT, PROBE_PAUSE, Gate, GateError
 from ansible_collections.wsgiops.flask.plugins.module_utils._layout import Layout
-from ansible_collections.wsgiops.flask.plugins.module_utils._release import RELEASE_ID, Parts
+from ansible_collections.wsgiops.flask.plugins.module_utils._release_store import Release, current_release
 from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import ServiceError, Systemd
 
 # Releases kept on a host, the current one and the one before it always among them: as many as Capistrano keeps.
 KEEP_RELEASES = 5
 
-# How long the first attempt to reach a candidate may take before its main process is looked at again, in seconds. Each
-# further one may take twice as long: what dies, dies early, and a slow page has to be waited for.
-FIRST_PROBE_TIMEOUT = 2.0
-PROBE_PAUSE = 0.1
-
 # Log lines shown of a release that failed: a traceback through Flask and gunicorn has about 30.
 LOG_HEAD = 60
 LOG_TAIL = 15
+
+# What may go wrong on the way, and is answered by a way back.
+_FAILURES = (GateError, ServiceError, OSError)
 
 
 class RoadError(Exception):
     """A release that did not make it; the text holds phase, reason, log lines and what serves now."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Release:
-    """A release as it should stand and run.
+class Road:
+    """Takes one release down the road, or tells what that would do.
 
-    :param parts: what it is made of.
-    :param host: Host header for probes.
-    :param start_timeout: seconds from the start of the candidate to its first answer.
-    :param drain_timeout: seconds that requests in flight on the old release get before it is told to stop.
+    :param keep: releases that stay on the host, at least 2: the current one and the one to go back to.
+    :param confirm: seconds in which the controller has to confirm the switch, 0 for no need to.
     """
 
-    layout: Layout
-    parts: Parts
-    host: str
-    start_timeout: float
-    drain_timeout: float
-
-    @functools.cached_property
-    def id(self) -> str:
-        return self.parts.release_id()
-
-    def files(self) -> t.List[_files.WantedFile]:
-        """All regular files of the release directory."""
-        home = self.layout.release(self.id)
-        group = self.layout.name
-        wanted = [
-            _files.WantedFile(os.path.join(home, name), text, 0o640, "root", group)
-            for name, text in self.parts.files.items()
-        ]
-        # systemd reads it as root before it drops privileges (systemd.exec(5)), so nobody else has to.
-        wanted.append(_files.WantedFile(os.path.join(home, "env"), environment_file(self.parts.environment), 0o600))
-        wanted.append(_files.WantedFile(os.path.join(home, "release.json"), self._manifest(), 0o644))
-        wanted += [
-            _files.WantedFile(os.path.join(home, "systemd", name), text, 0o644)
-            for name, text in self.parts.units.items()
-        ]
-        return wanted
-
-    def links(self) -> t.Dict[str, str]:
-        """Link path to target."""
-        home = self.layout.release(self.id)
-        return {
-            os.path.join(home, "code"): os.path.join("../../code", self.parts.code),
-            os.path.join(home, "venv"): os.path.join("../../venvs", self.parts.venv),
-            os.path.join(home, "socket"): self.layout.socket(self.id),
-        }
-
-    def units(self) -> t.List[_files.WantedFile]:
-        """The unit templates where systemd reads them."""
-        directory = os.path.dirname(self.layout.service_template)
-        return [_files.WantedFile(os.path.join(directory, name), text) for name, text in self.parts.units.items()]
-
-    def _manifest(self) -> str:
-        parts = {"code": self.parts.code, "venv": self.parts.venv}
-        facts = {"format": 1, "app": self.layout.name, "release": self.id, **parts}
-        return json.dumps(facts, indent=2, sort_keys=True) + "\n"
-
-
-class Road:
-    """Takes one release down the road, or tells what that would do."""
-
-    def __init__(self, wanted: Release, service: Systemd) -> None:
+    def __init__(self, wanted: Release, service: Systemd, keep: int = KEEP_RELEASES, confirm: float = 0.0) -> None:
         self._wanted = wanted
         self._layout = wanted.layout
         self._service = service
+        self._keep = keep
+        self._confirm = confirm
+        self._gate = Gate(wanted, service)
         self._id = wanted.id
         self._began = time.time()
+        self._start = time.monotonic()
         self._log_size = _size(wanted.layout.error_log)
+        self._phase = "write"
+        self._proven = False
         self.steps: t.List[str] = []
+        self.hooks: t.List[t.Dict[str, t.Any]] = []
+        self.warnings: t.List[str] = []
 
     @property
     def current(self) -> t.Optional[str]:
         return current_release(self._layout)
 
+    # -- plans --------------------------------------------------------------------------------------------------------
+
     def plan(self) -> t.List[str]:
         """What :meth:`travel` would do now, one phrase a step; empty when all is as it should be."""
         steps = []
-        current, stale_files, stale_units = self.current, self._stale_files(), self._stale_units()
-        if stale_files:
-            steps.append("write release " + self._id)
+        current = self.current
+        stale_content, stale_units = self._wanted.stale_content(), self._wanted.stale_units()
+        if stale_content or self._wanted.stale_notes():
+            steps.append("write release " + self._wanted.title)
         if stale_units:
             steps.append("install units")
         if current != self._id:
-            steps.append("start {0}, switch from {1}".format(self._id, current or "nothing"))
+            steps += self._planned_switch(current)
         else:
-            steps += self._healing(bool(stale_files or stale_units)) + self._unrecorded()
-        steps += ["stop leftover release " + orphan for orphan in self._orphans()]
+            steps += self._healing(bool(stale_content or stale_units)) + self._unrecorded()
+        steps += ["stop release " + orphan for orphan in self._orphans()]
+        steps += ["remove stray socket " + path for path in self._stray_sockets()]
         prunable = self._prunable(current)
         steps += ["prune release " + old for old in prunable]
-        steps += ["prune {0} {1}".format(link, os.path.basename(path)) for link, path in self._unused(prunable)]
+        parts = self._wanted.parts
+        unused = _release_store.unused_parts(self._layout, prunable, parts.code, parts.venv)
+        steps += ["prune {0} {1}".format(link, os.path.basename(path)) for link, path in unused]
         return steps
+
+    def _planned_switch(self, current: t.Optional[str]) -> t.List[str]:
+        hooks = self._wanted.options.hooks
+        steps = ["run hooks.before_switch: " + command for command in hooks.before_switch]
+        steps.append("start {0}, switch from {1}".format(self._wanted.title, self._titled(current)))
+        if self._confirm and current:
+            steps.append("go back unless confirmed within {0:g} s".format(self._confirm))
+        return steps + ["run hooks.after_switch: " + command for command in hooks.after_switch]
+
+    def planned_preparation(self) -> t.List[str]:
+        """What :meth:`prepare` would do now."""
+        commands = [] if self.current == self._id else self._wanted.options.hooks.once
+        return ["run hooks.once: " + command for command in commands]
+
+    # -- the way ------------------------------------------------------------------------------------------------------
+
+    def prepare(self) -> bool:
+        """Run what has to run once before any host of a fleet switches; returns whether there was something.
+
+        :raises RoadError: when it failed; the release is not on the host then, unless it served before.
+        """
+        if not self.planned_preparation():
+            return False
+        previous = self.current
+        self._require_parts()
+        try:
+            self._wanted.write()
+            self._run_hooks("once")
+        except _FAILURES as error:
+            raise self._discard(error, previous) from None
+        return True
 
     def travel(self) -> bool:
         """Make the wanted release the one that serves; returns whether anything had to change.
 
-        :raises RoadError: when it could not be; what served before the switch still serves.
+        :raises RoadError: when it could not be; what served before still serves, or serves again.
         """
         previous = self.current
         self._require_parts()
-        rewritten = self._write_release()
-        changed_units = self._install_units()
+        if previous == self._id:
+            self._maintain()
+        else:
+            self._prove(previous)
+            self._switch(previous)
         try:
-            if previous == self._id:
-                self._heal(stale=rewritten or changed_units)
-                self._record_late()
-            else:
-                self._start_candidate(previous)
-                self._switch(previous)
-        except ServiceError as error:
-            raise self._failure("start", str(error), previous) from None
-        for orphan in self._orphans():
-            self._retire(orphan)
-        self._prune(previous)
+            self._phase = "drain"
+            for orphan in self._orphans():
+                self._retire(orphan)
+            self._clean_up(previous)
+            if previous != self._id:
+                self._arm(previous, 0)
+        except _FAILURES as error:
+            raise self._failure(error, self._serving()) from None
         return bool(self.steps)
 
-    # -- the parts of the release on the disk ---------------------------------------------------------------------
-
     def _require_parts(self) -> None:
-        for kind, path in self._part_directories().items():
-            if not os.path.isdir(path):
-                raise RoadError(
-                    "{0}: {1} {2} is not on this host, another run may have removed it: run again".format(
-                        self._layout.name, kind, path
-                    )
-                )
+        for missing in self._wanted.missing():
+            said = "{0}: {1} is not on this host, another run may have removed it: run again"
+            raise RoadError(said.format(self._layout.name, missing))
 
-    def _part_directories(self) -> t.Dict[str, str]:
-        return {
-            "code": os.path.join(self._layout.code_store, self._wanted.parts.code),
-            "virtual environment": os.path.join(self._layout.venvs, self._wanted.parts.venv),
-        }
-
-    def _stale_files(self) -> t.List[str]:
-        stale = [wanted.path for wanted in self._wanted.files() if not _files.matches(wanted)]
-        return stale + [link for link, target in self._wanted.links().items() if _link_target(link) != target]
-
-    def _stale_units(self) -> t.List[str]:
-        return [unit.path for unit in self._wanted.units() if not _files.matches(unit)]
-
-    def _write_release(self) -> bool:
-        stale = self._stale_files()
-        if not stale:
-            return False
-        home = self._layout.release(self._id)
-        for directory in (self._layout.releases, home, os.path.join(home, "systemd")):
-            _files.ensure_directory(directory, 0o755)
-        for wanted in self._wanted.files():
-            if wanted.path in stale:
-                _files.write(wanted)
-        for link, target in self._wanted.links().items():
-            if link in stale:
-                _files.replace_link(target, link)
-        self.steps.append("wrote release " + self._id)
-        return True
+    def _write(self) -> bool:
+        """Have the release on the disk; returns whether what it is made of was different."""
+        content = bool(self._wanted.stale_content())
+        if content or self._wanted.stale_notes():
+            self._wanted.write()
+            self.steps.append("wrote release " + self._wanted.title)
+        return content
 
     def _install_units(self) -> bool:
-        stale = self._stale_units()
+        stale = self._wanted.stale_units()
         for unit in self._wanted.units():
             if unit.path in stale:
                 _files.write(unit)
@@ -199,18 +166,123 @@ class Road:
             self.steps.append("installed units")
         return bool(stale)
 
-    # -- the service -----------------------------------------------------------------------------------------------
+    # -- a new release ------------------------------------------------------------------------------------------------
 
-    def _parts_changed_at(self) -> float:
-        """When a part of the release last changed on the disk, in seconds since the epoch.
+    def _prove(self, previous: t.Optional[str]) -> None:
+        """All that comes before traffic moves."""
+        try:
+            self._write()
+            self._phase = "check"
+            self._start = time.monotonic()
+            self._install_units()
+            self._gate.check()
+            if self._wanted.options.overlap:
+                self._start_candidate()
+            self._run_hooks("before_switch")
+            self._phase = "switch"
+            self._service.enable(self._id)
+            if not self._wanted.options.overlap:
+                # Requests wait in it while the old release goes and the new one comes.
+                self._service.listen(self._id)
+            self._arm(previous, self._longest_rest())
+        except _FAILURES as error:
+            raise self._discard(error, previous) from None
 
-        A part put right by another step, or by a run that died before it came to the restart, shows here.
+    def _start_candidate(self) -> None:
+        self._phase = "start"
+        # One that a run left behind may run with what it was before.
+        self._service.stop(self._id)
+        self._start_proven()
+
+    def _start_proven(self) -> None:
+        self._service.start(self._id)
+        self._gate.ready()
+        self._gate.settle()
+        self._proven = True
+        self.steps.append("started " + self._wanted.title)
+
+    def _switch(self, previous: t.Optional[str]) -> None:
+        try:
+            self._point_to(self._id)
+        except OSError as error:
+            # The rename may be done all the same, and its way to the disk have failed.
+            if self.current == self._id:
+                raise self._go_back(error, previous) from None
+            if self._confirm:
+                _take_back.cancel(self._layout, self._service)
+            raise self._discard(error, previous) from None
+        self._record(_history.ACTIVATED, previous)
+        self.steps.append("switched from {0} to {1}".format(self._titled(previous), self._wanted.title))
+        try:
+            if not self._wanted.options.overlap:
+                self._succeed(previous)
+            self._phase = "probe"
+            self._gate.front()
+            self._run_hooks("after_switch")
+        except _FAILURES as error:
+            raise self._go_back(error, previous) from None
+
+    def _succeed(self, previous: t.Optional[str]) -> None:
+        """Stop the old release, then start the new one, whose socket takes requests already."""
+        self._phase = "drain"
+        if previous:
+            self._retire(previous)
+        self._phase = "start"
+        self._start_proven()
+
+    def _arm(self, previous: t.Optional[str], rest: float) -> None:
+        """Have the host go back by itself unless the switch is confirmed.
+
+        :param rest: seconds that the road itself may still take.
         """
-        parts = [wanted.path for wanted in self._wanted.files() + self._wanted.units()]
-        parts += self._part_directories().values()
-        changes = [os.lstat(path).st_ctime for path in parts if os.path.lexists(path)]
-        # A time in the future is a clock that was set back since: no restart would ever be newer.
-        return max((change for change in changes if change <= time.time()), default=0.0)
+        if self._confirm and previous:
+            _take_back.arm(self._layout, self._service, self._id, previous, self._confirm, rest)
+            if not rest:
+                self.steps.append("goes back to {0} unless confirmed within {1:g} s".format(previous, self._confirm))
+        elif not rest:
+            # What was to be taken back does not serve any more; when it comes again, it comes to stay.
+            _take_back.cancel(self._layout, self._service)
+
+    def _longest_rest(self) -> float:
+        """Seconds that the road may take from the switch to its end: start, probe, hooks, drain and stop."""
+        options = self._wanted.options
+        hooks = len(options.hooks.after_switch) * options.hooks.timeout
+        return options.health.timeout + FRONT_TIMEOUT + hooks + 2 * options.drain_timeout + 60
+
+    def _point_to(self, release: str) -> None:
+        _files.replace_link(os.path.join("releases", release), self._layout.current)
+
+    def _run_hooks(self, kind: str) -> None:
+        hooks = self._wanted.options.hooks
+        path = os.path.join(self._wanted.home, "venv", "bin") + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
+        variables = {"PATH": path, "FLASK_APP": self._wanted.options.wsgi}
+        for command in getattr(hooks, kind):
+            self._phase = "hooks." + kind
+            start = time.monotonic()
+            shell = ["/bin/sh", "-c", command]
+            done = self._service.run_task(self._id, self._wanted.service_text(), shell, variables, hooks.timeout)
+            self.hooks.append({"hook": kind, "command": command, "status": done.status, "output": done.output})
+            if done.status != 0:
+                late = time.monotonic() - start >= hooks.timeout
+                how = "ran longer than {0:g} s (hooks.timeout)" if late else "failed (exit status {1})"
+                reason = "{0!r} ".format(command) + how.format(hooks.timeout, done.status)
+                raise GateError(self._phase, reason, done.output)
+            self.steps.append("ran hooks.{0}: {1}".format(kind, command))
+
+    # -- the release that serves already ------------------------------------------------------------------------------
+
+    def _maintain(self) -> None:
+        try:
+            rewritten = self._write()
+            self._phase = "start"
+            changed_units = self._install_units()
+            self._heal(stale=rewritten or changed_units)
+        except _FAILURES as error:
+            raise self._failure(error, "it is the current release") from None
+        late = self._unrecorded()
+        if late:
+            self._record(_history.ACTIVATED, None)
+            self.steps += late
 
     def _healing(self, stale: bool) -> t.List[str]:
         """What the current release lacks to run as it should.
@@ -229,10 +301,13 @@ class Road:
             needed.append("enable {0} at boot".format(self._id))
         return needed
 
-    def _unrecorded(self) -> t.List[str]:
-        """Whether the run that switched to the current release died before it wrote that down."""
-        newest = _history.activated(self._layout.history)[:1]
-        return [] if newest == [self._id] else ["record the activation of " + self._id]
+    def _parts_changed_at(self) -> float:
+        """When a part of the release last changed on the disk, in seconds since the epoch.
+
+        A part put right by another step, or by a run that died before it came to the restart, shows here.
+        """
+        # A time in the future is a clock that was set back since: no restart would ever be newer.
+        return max((change for change in self._wanted.changed_at() if change <= time.time()), default=0.0)
 
     def _heal(self, stale: bool) -> None:
         needed = self._healing(stale)
@@ -240,103 +315,165 @@ class Road:
             return
         if not all(step.startswith("enable ") for step in needed):
             self._service.restart(self._id)
-            self._await_answer(previous=self._id)
+            self._gate.ready()
         self._service.enable(self._id)
         self.steps += needed
 
-    def _record_late(self) -> None:
-        late = self._unrecorded()
-        if late:
-            _history.record(self._layout.history, "activated", self._id, None)
-            self.steps += late
+    def _unrecorded(self) -> t.List[str]:
+        """Whether the run that switched to the current release died before it wrote that down."""
+        newest = _history.good(self._layout.history)[:1]
+        return [] if newest == [self._id] else ["record the activation of " + self._id]
 
-    def _start_candidate(self, previous: t.Optional[str]) -> None:
-        try:
-            self._service.stop(self._id)
-            self._service.start(self._id)
-            self._await_answer(previous)
-        except ServiceError as error:
-            raise self._discard("start", str(error), previous) from None
-        self.steps.append("started " + self._id)
-
-    def _await_answer(self, previous: t.Optional[str]) -> None:
-        """Wait for the first HTTP answer of the release on its own socket, while its main process lives.
-
-        gunicorn reports READY before its workers import the application, so only an answer proves that it can.
-        """
-        deadline = time.monotonic() + self._wanted.start_timeout
-        process = self._service.state(self._id).main_pid
-        patience = FIRST_PROBE_TIMEOUT
-        while time.monotonic() < deadline:
-            timeout = min(patience, max(deadline - time.monotonic(), PROBE_PAUSE))
-            if _probe.http_status(self._layout.socket(self._id), "/", self._wanted.host, timeout) is not None:
-                return
-            state = self._service.state(self._id)
-            if state.died or not process or state.main_pid != process:
-                raise self._discard("start", "its main process ended before it answered a request", previous)
-            time.sleep(PROBE_PAUSE)
-            patience *= 2
-        reason = "no answer to a request within {0:g} s".format(self._wanted.start_timeout)
-        raise self._discard("start", reason, previous)
-
-    def _switch(self, previous: t.Optional[str]) -> None:
-        try:
-            self._service.enable(self._id)
-        except ServiceError as error:
-            raise self._discard("switch", str(error), previous) from None
-        _files.replace_link(os.path.join("releases", self._id), self._layout.current)
-        _history.record(self._layout.history, "activated", self._id, previous)
-        self.steps.append("switched from {0} to {1}".format(previous or "nothing", self._id))
+    # -- what must not run any more -----------------------------------------------------------------------------------
 
     def _orphans(self) -> t.List[str]:
         """Releases that systemd runs, has failed or starts at boot, and that are not the wanted one."""
         return [release for release in self._service.releases() if release != self._id]
 
-    def _retire(self, release: str) -> None:
+    def _retire(self, release: str, drain: bool = True) -> None:
         """Stop a release that takes no new requests, after those it has are answered."""
-        deadline = time.monotonic() + self._wanted.drain_timeout
+        deadline = time.monotonic() + (self._wanted.options.drain_timeout if drain else 0)
         while _probe.busy_connections(self._layout.socket(release)) and time.monotonic() < deadline:
             time.sleep(PROBE_PAUSE)
         self._service.disable(release)
         self._service.stop(release)
         self.steps.append("stopped " + release)
 
-    # -- leaving nothing behind --------------------------------------------------------------------------------------
+    def _stray_sockets(self) -> t.List[str]:
+        """Socket files of releases that systemd knows nothing of."""
+        known = {os.path.basename(self._layout.socket(release)) for release in self._service.releases()}
+        known.add(os.path.basename(self._layout.socket(self._id)))
+        found = os.listdir(self._layout.run) if os.path.isdir(self._layout.run) else []
+        return [os.path.join(self._layout.run, name) for name in sorted(set(found) - known) if name.endswith(".sock")]
 
-    def _discard(self, phase: str, reason: str, previous: t.Optional[str]) -> RoadError:
-        """The error that tells why the release failed; a candidate is removed, the current release never."""
-        failure = self._failure(phase, reason, previous)
-        if self.current != self._id:
-            self._service.stop(self._id)
-            self._service.disable(self._id)
+    def _clean_up(self, previous: t.Optional[str]) -> None:
+        """Remove what died without its files, releases beyond the kept ones, and then what no release refers to."""
+        for path in self._stray_sockets():
+            _files.remove(path)
+            self.steps.append("removed stray socket " + path)
+        for release in self._prunable(previous):
+            _files.remove(self._layout.release(release))
+            self.steps.append("pruned release " + release)
+        parts = self._wanted.parts
+        self.steps += ["pruned " + part for part in _release_store.remove_unused(self._layout, parts.code, parts.venv)]
+
+    def _prunable(self, previous: t.Optional[str]) -> t.List[str]:
+        """Releases beyond the kept ones; the one before this is kept even when the history was lost."""
+        earlier = [previous] if previous else []
+        earlier += [release for release in _history.good(self._layout.history) if release != previous]
+        others = [release for release in earlier if release != self._id]
+        kept = {self._id, *others[: self._keep - 1]}
+        return [release for release in _release_store.releases(self._layout) if release not in kept]
+
+    # -- the ways back ------------------------------------------------------------------------------------------------
+
+    def _discard(self, error: Exception, previous: t.Optional[str]) -> RoadError:
+        """Remove a candidate that failed before traffic moved; returns the error that tells why it did."""
+        log = self._log_of(error)
+        serving = "release {0} still serves".format(self._titled(previous)) if previous else "no release serves"
+        self._record(_history.REFUSED, previous, error)
+        try:
+            # systemd refuses to stop what it has never heard of.
+            if self._id in self._service.releases():
+                self._service.stop(self._id)
+                self._service.disable(self._id)
             # One that served before stays to be gone back to.
-            if self._id not in _history.activated(self._layout.history):
-                _files.remove(self._layout.release(self._id))
+            if self._id not in _history.good(self._layout.history):
+                _files.remove(self._wanted.home)
             self._put_back_units(previous)
-        return failure
+            # Its environment is dear, and what comes next likely needs it too; where the disk is full nothing stays.
+            kept = "" if isinstance(error, OSError) else self._wanted.parts.venv
+            _release_store.remove_unused(self._layout, venv=kept)
+        except _FAILURES as problem:
+            serving += ", but cleaning up failed, run again: {0}".format(problem)
+        return self._failure(error, serving, log)
+
+    def _go_back(self, error: Exception, previous: t.Optional[str]) -> RoadError:
+        """Take the switch back; returns the error that tells why, and what serves now."""
+        log = self._log_of(error)
+        try:
+            _take_back.cancel(self._layout, self._service)
+            if previous:
+                self._serve_again(previous)
+            else:
+                _files.remove(self._layout.current)
+            self._record(_history.TAKEN_BACK, previous, error)
+            # What never answered has no requests to finish, and with overlap off nothing serves meanwhile.
+            self._retire(self._id, drain=self._proven)
+            if previous:
+                self._service.start(previous)
+            else:
+                self._put_back_units(None)
+            _files.remove(self._wanted.home)
+            serving = self._serving_after(previous)
+        except _FAILURES as problem:
+            serving = "going back to {0} failed: {1}".format(self._titled(previous), problem)
+        return self._failure(error, serving, log)
+
+    def _serve_again(self, previous: str) -> None:
+        self._put_back_units(previous)
+        self._service.enable(previous)
+        if self._wanted.options.overlap:
+            self._service.start(previous)
+        else:
+            self._service.listen(previous)
+        self._point_to(previous)
+
+    def _serving_after(self, previous: t.Optional[str]) -> str:
+        """What serves after a way back, proven like every switch."""
+        if not previous:
+            return "no release serves"
+        title = self._titled(previous)
+        try:
+            gate = Gate(_release_store.load(self._layout, previous), self._service)
+            gate.ready()
+            gate.front()
+        except (*_FAILURES, ValueError) as problem:
+            return "release {0} is back in its place, but: {1}".format(title, problem)
+        return "release {0} serves again".format(title)
 
     def _put_back_units(self, release: t.Optional[str]) -> None:
         """Give ``release`` the unit templates that it was started with; without one, none are left."""
+        changed = False
         for unit in self._wanted.units():
             if not release:
-                _files.remove(unit.path)
+                changed = _files.remove(unit.path) or changed
                 continue
-            text = _files.read_text(os.path.join(self._layout.release(release), "systemd", os.path.basename(unit.path)))
+            kept = os.path.join(self._layout.release(release), _release_store.UNITS, os.path.basename(unit.path))
+            text = _files.read_text(kept)
             earlier = dataclasses.replace(unit, content=unit.content if text is None else text)
             if not _files.matches(earlier):
                 _files.write(earlier)
-        self._service.daemon_reload()
+                changed = True
+        if changed:
+            self._service.daemon_reload()
 
-    def _failure(self, phase: str, reason: str, previous: t.Optional[str]) -> RoadError:
-        serving = "release {0} still serves".format(previous) if previous else "no release serves"
-        if previous == self._id:
-            serving = "it is the current release"
-        said = "{0}: release {1} failed in phase {2}: {3}; {4}. It logged:\n{5}"
-        log = "\n".join(_shortened(self._log())) or "(nothing)"
-        return RoadError(said.format(self._layout.name, self._id, phase, reason, serving, log))
+    # -- words --------------------------------------------------------------------------------------------------------
+
+    def _serving(self) -> str:
+        current = self.current
+        return "release {0} serves".format(self._titled(current)) if current else "no release serves"
+
+    def _titled(self, release: t.Optional[str]) -> str:
+        if not release:
+            return "nothing"
+        return _release_store.titled(release, _release_store.label_of(self._layout, release))
+
+    def _failure(self, error: Exception, serving: str, log: t.Optional[str] = None) -> RoadError:
+        phase = error.phase if isinstance(error, GateError) else self._phase
+        said = "{0}: release {1} failed in phase {2} after {3:.1f} s: {4}; {5}. It logged:\n{6}"
+        seconds = time.monotonic() - self._start
+        log = self._log_of(error) if log is None else log
+        return RoadError(said.format(self._layout.name, self._wanted.title, phase, seconds, error, serving, log))
+
+    def _log_of(self, error: Exception) -> str:
+        """What a failed command wrote, otherwise what the release logged in this run."""
+        output = error.output if isinstance(error, GateError) else None
+        lines = self._log() if output is None else output.splitlines()
+        return "\n".join(_shortened(lines)) or "(nothing)"
 
     def _log(self) -> t.List[str]:
-        """What the release logged in this run: to the journal, and to the file that it may have instead."""
+        """What went to the journal, and to the file that the release may have instead."""
         lines = self._service.log(self._id, self._began)
         if os.path.isfile(self._layout.error_log):
             with open(self._layout.error_log, "rb") as log:
@@ -344,41 +481,36 @@ class Road:
                 lines += log.read().decode("utf-8", "replace").splitlines()
         return lines
 
-    def _prunable(self, previous: t.Optional[str]) -> t.List[str]:
-        """Releases beyond the kept ones; the one before this is kept even when the history was lost."""
-        earlier = [previous] if previous else []
-        earlier += [release for release in _history.activated(self._layout.history) if release != previous]
-        others = [release for release in earlier if release != self._id]
-        return sorted(set(_entries(self._layout.releases)) - {self._id, *others[: KEEP_RELEASES - 1]})
-
-    def _unused(self, pruned: t.Sequence[str]) -> t.List[t.Tuple[str, str]]:
-        """Link name and path of the parts to which no release but the ``pruned`` ones refers."""
-        parts = self._wanted.parts
-        kept = set(_entries(self._layout.releases)) - set(pruned)
-        unused = []
-        for link, store, wanted in (
-            ("code", self._layout.code_store, parts.code),
-            ("venv", self._layout.venvs, parts.venv),
-        ):
-            targets = [_link_target(os.path.join(self._layout.releases, release, link)) or "" for release in kept]
-            used = {wanted, *(os.path.basename(target) for target in targets)}
-            unused += [(link, os.path.join(store, entry)) for entry in sorted(set(_entries(store)) - used)]
-        return unused
-
-    def _prune(self, previous: t.Optional[str]) -> None:
-        """Remove releases beyond the kept ones, and then what no release refers to any more."""
-        for release in self._prunable(previous):
-            _files.remove(self._layout.release(release))
-            self.steps.append("pruned release " + release)
-        for link, path in self._unused(()):
-            _files.remove(path)
-            self.steps.append("pruned {0} {1}".format(link, os.path.basename(path)))
+    def _record(self, event: str, previous: t.Optional[str], error: t.Optional[Exception] = None) -> None:
+        """Write down what happened; a disk that is full must not stop the road in the middle."""
+        label = self._wanted.options.label
+        try:
+            _history.record(self._layout.history, event, self._id, previous, label, str(error) if error else None)
+        except OSError as problem:
+            self.warnings.append("{0} could not be written: {1}".format(self._layout.history, problem))
 
 
-def current_release(layout: Layout) -> t.Optional[str]:
-    """Id of the release that ``current`` names, ``None`` when there is none."""
-    name = os.path.basename(_link_target(layout.current) or "")
-    return name if RELEASE_ID.fullmatch(name) and os.path.isdir(layout.release(name)) else None
+def rollback_target(layout: Layout, to: str) -> str:
+    """The id of the release to go back to.
+
+    :param to: its id or label; empty for the newest good release before the current one.
+    :raises ValueError: when there is none; the text names those that there are.
+    """
+    there = _release_store.releases(layout)
+    current = current_release(layout)
+    good = _history.good(layout.history, without=(_history.TAKEN_BACK, _history.ROLLED_BACK))
+    earlier = [release for release in good if release != current and release in there]
+    if not to:
+        if not earlier:
+            raise ValueError("there is no earlier release on this host to go back to")
+        return earlier[0]
+    if to in there:
+        return to
+    named = [release for release in [*earlier, *there] if _release_store.label_of(layout, release) == to]
+    if named:
+        return named[0]
+    known = ", ".join(_release_store.titled(release, _release_store.label_of(layout, release)) for release in there)
+    raise ValueError("release: {0!r} is not on this host; there are {1}".format(to, known or "none"))
 
 
 def _size(path: str) -> int:
@@ -390,14 +522,3 @@ def _shortened(lines: t.List[str]) -> t.List[str]:
     if len(lines) <= LOG_HEAD + LOG_TAIL:
         return lines
     return [*lines[:LOG_HEAD], "[...]", *lines[-LOG_TAIL:]]
-
-
-def _link_target(path: str) -> t.Optional[str]:
-    try:
-        return os.readlink(path)
-    except OSError:
-        return None
-
-
-def _entries(directory: str) -> t.List[str]:
-    return os.listdir(directory) if os.path.isdir(directory) else []

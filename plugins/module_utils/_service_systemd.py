@@ -19,8 +19,20 @@ UNIT_DIRECTORY = "/etc/systemd/system"
 COMMAND_TIMEOUT = 3700
 
 
+# States in which a unit has not come to its end (systemctl(1), is-active).
+_UNDER_WAY = ("active", "activating", "deactivating", "reloading")
+
+
 class ServiceError(Exception):
     """systemd refused or failed; the text holds its words."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskResult:
+    """How a command ended: its exit status (1 after a signal), and what it wrote to stdout and stderr."""
+
+    status: int
+    output: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,30 +57,70 @@ class State:
         return self.service == "failed" or self.sub == "auto-restart"
 
 
+# Properties that make a State.
+_SHOWN = (
+    "ActiveState",
+    "SubState",
+    "MainPID",
+    "ExecMainStartTimestampMonotonic",
+    "NeedDaemonReload",
+    "UnitFileState",
+)
+
+# What of a [Service] section says how the server is started and ended, and is no part of its sandbox.
+_OF_THE_SERVER = frozenset(
+    "Type NotifyAccess ExecCondition ExecStartPre ExecStart ExecReload KillMode TimeoutStartSec TimeoutStopSec Restart "
+    "RestartSec".split()
+)
+
+
 def run(*command: str, check: bool = True) -> str:
     """Run a command of the host in the C locale and return its output.
 
     :raises ServiceError: when it fails and ``check`` is set; the text names the command and what it said.
     """
-    environment = dict(os.environ, LC_ALL="C", SYSTEMD_PAGER="", SYSTEMD_COLORS="0")
-    done = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
-        env=environment,
-        timeout=COMMAND_TIMEOUT,
-        check=False,
-    )
+    done = _run(command, subprocess.PIPE)
     if check and done.returncode != 0:
         raise ServiceError("{0}: {1}".format(" ".join(command), (done.stderr or done.stdout).strip()))
     return done.stdout
 
 
-def _properties(unit: str, *names: str) -> t.Dict[str, str]:
-    lines = run("systemctl", "show", "--property=" + ",".join(names), "--", unit).splitlines()
-    return dict(line.split("=", 1) for line in lines if "=" in line)
+def _run(command: t.Sequence[str], stderr: int) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        encoding="utf-8",
+        errors="replace",
+        env=dict(os.environ, LC_ALL="C", SYSTEMD_PAGER="", SYSTEMD_COLORS="0"),
+        timeout=COMMAND_TIMEOUT,
+        check=False,
+    )
+
+
+def _show(names: t.Sequence[str], *units: str) -> t.List[t.Dict[str, str]]:
+    """Properties of units, in their order (systemctl(1): what is shown of several has an empty line between)."""
+    shown = run("systemctl", "show", "--property=" + ",".join(names), "--", *units)
+    blocks = [block.splitlines() for block in shown.split("\n\n")]
+    return [dict(line.split("=", 1) for line in lines if "=" in line) for lines in blocks]
+
+
+def sandbox(service_text: str, release: str) -> t.List[str]:
+    """The settings of a unit template that make its processes what they are: user, environment, directories, limits.
+
+    For a transient unit, in which specifiers stand for nothing: ``%i`` becomes the release.
+    """
+    settings = []
+    section = ""
+    for line in service_text.splitlines():
+        if line.startswith("["):
+            section = line
+        name, equals, value = line.partition("=")
+        if section == "[Service]" and equals and not line.startswith("#") and name not in _OF_THE_SERVER:
+            expanded = value.replace("%%", "\0").replace("%i", release).replace("\0", "%")
+            settings.append("{0}={1}".format(name, expanded))
+    return settings
 
 
 def _wall_clock(monotonic: str) -> float:
@@ -83,16 +135,7 @@ class Systemd:
         self._layout = layout
 
     def state(self, release: str) -> State:
-        service = _properties(
-            self._layout.service_unit(release),
-            "ActiveState",
-            "SubState",
-            "MainPID",
-            "ExecMainStartTimestampMonotonic",
-            "NeedDaemonReload",
-            "UnitFileState",
-        )
-        socket = _properties(self._layout.socket_unit(release), "ActiveState", "NeedDaemonReload", "UnitFileState")
+        service, socket = _show(_SHOWN, *self._units(release))
         return State(
             service=service.get("ActiveState", "inactive"),
             sub=service.get("SubState", "dead"),
@@ -103,15 +146,27 @@ class Systemd:
             enabled=service.get("UnitFileState") == "enabled" and socket.get("UnitFileState") == "enabled",
         )
 
+    def workers(self, release: str) -> t.Set[int]:
+        """Process ids of the main process's children (proc(5)); empty where the kernel does not tell."""
+        pid = self.state(release).main_pid
+        try:
+            with open("/proc/{0}/task/{0}/children".format(pid), encoding="ascii") as children:
+                return {int(child) for child in children.read().split()}
+        except OSError:
+            return set()
+
     def daemon_reload(self) -> None:
         run("systemctl", "daemon-reload")
 
     def start(self, release: str) -> None:
         """Start socket and service; returns when gunicorn has said READY. A tripped start limit is forgotten first."""
-        units = self._units(release)
-        run("systemctl", "reset-failed", "--", *units, check=False)
-        run("systemctl", "start", "--", self._layout.socket_unit(release))
+        self.listen(release)
         run("systemctl", "start", "--", self._layout.service_unit(release))
+
+    def listen(self, release: str) -> None:
+        """Start the socket alone: its first connection starts the service. A tripped start limit is forgotten first."""
+        run("systemctl", "reset-failed", "--", *self._units(release), check=False)
+        run("systemctl", "start", "--", self._layout.socket_unit(release))
 
     def restart(self, release: str) -> None:
         """Restart the service behind its socket, which keeps what arrives meanwhile; a lost socket file comes back."""
@@ -152,6 +207,70 @@ class Systemd:
         units = ["--unit=" + unit for unit in self._units(release)]
         start = "--since=@{0:.6f}".format(since)
         return run("journalctl", "--no-pager", "--quiet", "--output=cat", start, *units, check=False).splitlines()
+
+    def run_task(
+        self,
+        release: str,
+        service_text: str,
+        command: t.Sequence[str],
+        variables: t.Mapping[str, str],
+        timeout: float,
+    ) -> TaskResult:
+        """Run a command as the release's processes run, in the same sandbox, and wait for its end.
+
+        One that an earlier run started, and that outlived that run, is waited for first: a migration must not be cut.
+
+        :param service_text: the release's unit template.
+        :param variables: environment variables besides those of the service.
+        :param timeout: seconds after which systemd ends it.
+        :raises ServiceError: when an earlier one does not end, or systemd can not be told.
+        """
+        self._await_task()
+        options = ["--unit=" + self._layout.task_unit, "--service-type=exec", "--collect", "--quiet"]
+        options += ["--property=" + setting for setting in sandbox(service_text, release)]
+        options.append("--property=RuntimeMaxSec={0:g}".format(timeout))
+        options += ["--setenv={0}={1}".format(name, value) for name, value in sorted(variables.items())]
+        # systemd would expand variables in the arguments itself (systemd.service(5)): the shell is to see them.
+        verbatim = [argument.replace("$", "$$") for argument in command]
+        done = _run(["systemd-run", "--wait", "--pipe", *options, "--", *verbatim], subprocess.STDOUT)
+        return TaskResult(done.returncode, done.stdout)
+
+    def _await_task(self) -> None:
+        deadline = time.monotonic() + COMMAND_TIMEOUT
+        while run("systemctl", "is-active", "--", self._layout.task_unit, check=False).strip() in _UNDER_WAY:
+            if time.monotonic() > deadline:
+                raise ServiceError("{0} of an earlier run does not end".format(self._layout.task_unit))
+            time.sleep(1)
+
+    def arm(self, command: t.Sequence[str], seconds: float) -> None:
+        """Have the host run ``command`` in ``seconds`` (a transient timer), unless it is disarmed before."""
+        self.withdraw()
+        unit = "--unit=" + self._layout.take_back_timer.rsplit(".", 1)[0]
+        timing = ["--on-active={0:g}".format(seconds), "--timer-property=AccuracySec=100ms"]
+        run("systemd-run", "--quiet", "--collect", unit, *timing, "--", *command)
+
+    def disarm(self) -> bool:
+        """Stop the timer; returns whether it was still to go off."""
+        timer = self._layout.take_back_timer
+        pending = run("systemctl", "is-active", "--", timer, check=False).strip() == "active"
+        run("systemctl", "stop", "--", timer, check=False)
+        return pending
+
+    def withdraw(self) -> bool:
+        """Disarm, and stop what has gone off and waits for the lock, which the caller holds; returns whether there was.
+
+        Not for what has gone off itself.
+        """
+        pending = self.disarm()
+        unit = self._layout.take_back_unit
+        waiting = run("systemctl", "is-active", "--", unit, check=False).strip() in _UNDER_WAY
+        run("systemctl", "stop", "--", unit, check=False)
+        return pending or waiting
+
+    def end_tasks(self) -> None:
+        """Stop what runs beside the releases."""
+        for unit in (self._layout.take_back_timer, self._layout.take_back_unit, self._layout.task_unit):
+            run("systemctl", "stop", "--", unit, check=False)
 
     def _units(self, release: str) -> t.Tuple[str, str]:
         return self._layout.service_unit(release), self._layout.socket_unit(release)

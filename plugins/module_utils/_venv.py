@@ -89,14 +89,16 @@ def build(
     :param hashed: verify every package against the hashes of the requirement files.
     :param lock: descriptor of the lock; pip keeps it should it outlive this process, so that no other run gets at the
         directory that it writes to.
-    :raises VenvError: with pip's last words; nothing is left behind.
+    :raises VenvError: with pip's words; nothing is left behind.
     """
     home = os.path.join(layout.venvs, key)
     python = os.path.join(home, "bin", "python")
     _files.remove(home)
     try:
         failure = "making the virtual environment failed; is the venv module of this interpreter installed?"
-        _run([identity["path"], "-m", "venv", home], failure, lock)
+        # In two steps: venv alone keeps to itself why it could not install pip.
+        _run([identity["path"], "-m", "venv", "--without-pip", home], failure, lock)
+        _run([python, "-m", "ensurepip", "--default-pip"], failure, lock)
         with tempfile.TemporaryDirectory() as directory:
             for name, text in requirements.items():
                 path = os.path.join(directory, name)
@@ -133,9 +135,15 @@ def _run(command: t.List[str], failure: str, lock: t.Optional[int] = None) -> st
         preexec_fn=_readable_to_all,
     )
     if done.returncode != 0:
-        lines = "\n".join(done.stdout.strip().splitlines()[-OUTPUT_LINES:])
-        raise VenvError("{0} ({1}):\n{2}".format(failure, " ".join(command), lines))
+        raise VenvError("{0} ({1}):\n{2}".format(failure, " ".join(command), _telling(done.stdout)))
     return done.stdout
+
+
+def _telling(output: str) -> str:
+    """The last lines, and those before them in which pip says what went wrong: a traceback may have pushed it up."""
+    lines = output.strip().splitlines()
+    earlier = [line for line in lines[:-OUTPUT_LINES] if line.startswith("ERROR:")]
+    return "\n".join(earlier + lines[-OUTPUT_LINES:])
 
 
 def _readable_to_all() -> None:

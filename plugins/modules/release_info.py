@@ -67,7 +67,7 @@ from ansible_collections.wsgiops.flask.plugins.module_utils._layout import (
     Layout,
     claimed_paths,
 )
-from ansible_collections.wsgiops.flask.plugins.module_utils._road import current_release
+from ansible_collections.wsgiops.flask.plugins.module_utils._release_store import current_release
 from ansible_collections.wsgiops.flask.plugins.module_utils._stage import is_staged
 
 

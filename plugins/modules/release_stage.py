@@ -15,6 +15,7 @@ description:
 extends_documentation_fragment:
   - wsgiops.flask.application
   - wsgiops.flask.application.source
+  - wsgiops.flask.application.lock
 options:
   code:
     description: Digest that the source has to have, as M(wsgiops.flask.release_info) returns it.
@@ -54,10 +55,10 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.wsgiops.flask.plugins.module_utils import _files
 from ansible_collections.wsgiops.flask.plugins.module_utils._layout import Layout
 from ansible_collections.wsgiops.flask.plugins.module_utils._lock import Locked, locked
-from ansible_collections.wsgiops.flask.plugins.module_utils._stage import stage
+from ansible_collections.wsgiops.flask.plugins.module_utils._stage import is_staged, stage
 
 # Staging the same code twice gives the same, so a run that still does it is waited for; seconds.
-LOCK_WAIT = 60
+WAIT_FOR_SAME = 60
 
 
 def main():
@@ -69,6 +70,7 @@ def main():
             "exclude": {"type": "list", "elements": "str", "default": []},
             "code": {"type": "str", "required": True},
             "archive": {"type": "path"},
+            "lock_wait": {"type": "float", "default": 0},
         },
         supports_check_mode=True,
     )
@@ -77,9 +79,11 @@ def main():
     try:
         _files.ensure_exists(layout.root)
         _files.ensure_directory(layout.home, 0o755)
-        with locked(layout.lock, "staging", LOCK_WAIT):
+        with locked(layout.lock, "staging code " + code, module.params["lock_wait"], WAIT_FOR_SAME):
             _files.ensure_directory(layout.code_store, 0o755)
-            stage(layout, code, module.params["archive"])
+            # A run that was waited for may have staged it, and what serves may run from it by now.
+            if not is_staged(layout, code):
+                stage(layout, code, module.params["archive"])
     except (Locked, OSError, ValueError) as error:
         module.fail_json(msg="{0}: staging the code failed: {1}".format(layout.name, error))
     module.exit_json(changed=True, code=code, diff={"before": "", "after": "code {0}\n".format(code)})

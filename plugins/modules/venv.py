@@ -15,6 +15,7 @@ description:
 extends_documentation_fragment:
   - wsgiops.flask.application
   - wsgiops.flask.application.source
+  - wsgiops.flask.application.lock
 options:
   requirements:
     description: Requirements file, relative to O(source). Files that it includes are part of it. Where one of them
@@ -70,12 +71,12 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.wsgiops.flask.plugins.module_utils import _files, _venv
+from ansible_collections.wsgiops.flask.plugins.module_utils import _files, _release_store, _venv
 from ansible_collections.wsgiops.flask.plugins.module_utils._layout import Layout
 from ansible_collections.wsgiops.flask.plugins.module_utils._lock import Locked, locked
 
 # Seconds: compiling a large dependency takes minutes, and its result is the same whoever builds it.
-LOCK_WAIT = 600
+WAIT_FOR_SAME = 600
 
 
 def have_venv(module, layout):
@@ -94,11 +95,17 @@ def have_venv(module, layout):
         _files.ensure_exists(layout.root)
         for directory in (layout.home, layout.venvs):
             _files.ensure_directory(directory, 0o755)
-        with locked(layout.lock, "building virtual environment " + key, LOCK_WAIT) as descriptor:
+        reason = "building virtual environment " + key
+        with locked(layout.lock, reason, params["lock_wait"], WAIT_FOR_SAME) as descriptor:
             # A run that was waited for may have built it.
             if not _venv.is_complete(layout, key):
                 names = (params["texts"], params["requirements"], params["hashed"])
-                _venv.build(layout, key, identity, *names, descriptor)
+                try:
+                    _venv.build(layout, key, identity, *names, descriptor)
+                except (_venv.VenvError, OSError):
+                    # The code that was staged for it, too: the disk may be full.
+                    _release_store.remove_unused(layout)
+                    raise
     module.exit_json(changed=True, diff={"before": "", "after": "virtual environment {0}\n".format(key)}, **result)
 
 
@@ -113,6 +120,7 @@ def main():
             "python": {"type": "str", "default": "python3"},
             "texts": {"type": "dict"},
             "hashed": {"type": "bool", "default": False},
+            "lock_wait": {"type": "float", "default": 0},
         },
         supports_check_mode=True,
     )

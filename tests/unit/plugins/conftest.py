@@ -14,8 +14,8 @@ from types import ModuleType
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.wsgiops.flask.plugins.module_utils import _road
-from ansible_collections.wsgiops.flask.tests.unit.plugins.host import Accounts, Host
+from ansible_collections.wsgiops.flask.plugins.module_utils import _gate, _probe, _release, _road
+from ansible_collections.wsgiops.flask.tests.unit.plugins.host import Accounts, Front, Host
 
 
 @pytest.fixture
@@ -33,12 +33,24 @@ def accounts(monkeypatch: pytest.MonkeyPatch) -> Accounts:
 def host(
     tmp_path_factory: pytest.TempPathFactory, accounts: Accounts, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Host]:
-    """A host in a directory whose name is short: sockets in it have 107 bytes for their path."""
-    monkeypatch.setattr(_road, "FIRST_PROBE_TIMEOUT", 0.1)
-    monkeypatch.setattr(_road, "PROBE_PAUSE", 0.01)
+    """A host in a directory whose name is short: sockets in it have 107 bytes for their path. It hashes fast."""
+    monkeypatch.setitem(_release.SCRYPT, "n", 2)
+    monkeypatch.setattr(_probe, "WATCH", 0.02)
+    for module in (_gate, _road):
+        monkeypatch.setattr(module, "PROBE_PAUSE", 0.01)
     found = Host(str(tmp_path_factory.mktemp("h")))
     yield found
     found.service.close()
+
+
+@pytest.fixture
+def front(host: Host) -> Iterator[Front]:
+    """nginx with a site of the application."""
+    os.makedirs(os.path.dirname(host.layout.nginx_site))
+    Path(host.layout.nginx_site).write_text("site")
+    found = Front(host.layout)
+    yield found
+    found.close()
 
 
 @pytest.fixture

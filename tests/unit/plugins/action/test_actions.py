@@ -105,9 +105,10 @@ def test_a_bad_definition_is_refused_before_any_host_is_touched(play: Play, sour
     assert run.code != 0
     assert (run.recap["failed"], run.recap["unreachable"], run.recap["ok"]) == (1, 0, 0)
     for said in (
-        "Nothing was changed. flask_apps has 4 problem(s):\\n- shop: domians",
+        "Nothing was changed. flask_apps has 5 problem(s):\\n- shop: domians",
         '"problems": ["shop: domians: unknown key',
         "shop: domians: unknown key; did you mean domains?",
+        "shop: timeout: 4000 is not accepted: whole seconds from 1 to 3600",
         "desk: timeout: 4000 is not accepted: whole seconds from 1 to 3600",
         "desk_2: name: 'desk_2' is not accepted: 1 to 32 characters",
         "desk_2: domains: 'desk.example' belongs to desk already",

@@ -6,7 +6,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ansible_collections.wsgiops.flask.plugins.module_utils._environment import NAME, environment_file, text_of
+from ansible_collections.wsgiops.flask.plugins.module_utils._environment import (
+    NAME,
+    environment_file,
+    read_environment,
+    text_of,
+)
 
 # What systemd takes for UTF-8 text without a NUL byte: no lone surrogates.
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
@@ -50,10 +55,38 @@ def read_value(text: str) -> tuple[str, str]:
     return value, text[position:]
 
 
-@given(st.dictionaries(st.from_regex(NAME, fullmatch=True), TEXTS))
-@example({"PASSWORD": 'a"b\\c`d$e', "LINES": "one\\\ntwo\n", "SPACES": "  # no comment; ", "EMPTY": ""})
+VARIABLES = st.dictionaries(st.from_regex(NAME, fullmatch=True), TEXTS)
+AWKWARD = {
+    "PASSWORD": 'a"b\\c`d$e',
+    "LINES": "one\\\ntwo\n",
+    "SPACES": "  # no comment; ",
+    "EMPTY": "",
+    "ENDS": "\\",
+    "LIKE_A_LINE": '"\nB="2"\n',
+    "RETURNS": "a\r\nb\r",
+    "BREAKS": "\u2028\x85\x0b",
+}
+
+
+@given(VARIABLES)
+@example(AWKWARD)
 def test_systemd_reads_what_was_given(variables: dict[str, str]) -> None:
     assert read_environment_file(environment_file(variables)) == variables
+
+
+@given(VARIABLES)
+@example(AWKWARD)
+def test_it_can_be_read_back(variables: dict[str, str]) -> None:
+    assert read_environment(environment_file(variables)) == variables
+
+
+@pytest.mark.parametrize(
+    "text", ['A="1"', "A=1\n", "A='1'\n", '# A\nA="1"\n', 'A="1"\n\n', 'A="1" B="2"\n', 'A="1\n', ' A="1"\n', "\n"]
+)
+def test_what_was_changed_by_hand_is_not_read_back(text: str) -> None:
+    with pytest.raises(ValueError, match="the environment file was changed") as refused:
+        read_environment(text)
+    assert "A" not in str(refused.value)
 
 
 def test_the_parser_of_this_test_reads_what_the_manual_shows() -> None:

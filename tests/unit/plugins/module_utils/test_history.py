@@ -26,6 +26,12 @@ def test_an_event_says_what_when_by_whom_and_what_was_before(history: str, monke
     assert entry == {"event": "activated", "release": "b", "previous": "a", "by": "ada"}
 
 
+def test_an_event_has_the_label_and_the_reason_that_there_are(history: str) -> None:
+    _history.record(history, _history.REFUSED, "b", "a", "v1.2", "not ready")
+    entry = json.loads(Path(history).read_text())
+    assert (entry["label"], entry["reason"]) == ("v1.2", "not ready")
+
+
 def test_without_sudo_it_was_root(history: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SUDO_USER", raising=False)
     _history.record(history, "activated", "a", None)
@@ -37,6 +43,24 @@ def test_releases_are_in_the_order_of_their_last_activation(history: str) -> Non
     for release in ("a", "b", "c", "a"):
         _history.record(history, "activated", release, None)
     assert _history.activated(history) == ["a", "c", "b"]
+
+
+@pytest.mark.parametrize(
+    ("events", "good"),
+    [
+        ("+a +b +c", "c b a"),
+        ("+a +b -b", "a"),
+        ("+a +b -b +a", "a"),
+        ("+a +b -b +b", "b a"),
+        ("+a -a +b -b", ""),
+        ("+a +b ?b !c", "b a"),
+    ],
+)
+def test_what_was_taken_back_since_is_not_good(history: str, events: str, good: str) -> None:
+    kinds = {"+": _history.ACTIVATED, "-": _history.TAKEN_BACK, "!": _history.REFUSED, "?": _history.CONFIRMED}
+    for event in events.split():
+        _history.record(history, kinds[event[0]], event[1], None)
+    assert _history.good(history) == good.split()
 
 
 def test_other_events_activate_nothing(history: str) -> None:
@@ -61,7 +85,7 @@ def test_an_event_is_on_the_disk_when_it_is_recorded(history: str, monkeypatch: 
 
 
 def test_nothing_was_activated_where_there_is_no_history(history: str) -> None:
-    assert _history.activated(history) == []
+    assert _history.activated(history) == _history.good(history) == []
 
 
 def test_an_event_after_a_line_that_was_cut_counts(history: str) -> None:
@@ -70,3 +94,12 @@ def test_an_event_after_a_line_that_was_cut_counts(history: str) -> None:
         file.write('{"time": "2026-')
     _history.record(history, "activated", "b", "a")
     assert _history.activated(history) == ["b", "a"]
+
+
+def test_what_served_first_is_older_however_often_it_served_since(history: str) -> None:
+    for release in ("a", "b", "a"):
+        _history.record(history, "activated", release, None)
+    assert _history.is_older(history, "a", "b")
+    assert not _history.is_older(history, "b", "a")
+    assert not _history.is_older(history, "a", "a")
+    assert not _history.is_older(history, "c", "a")

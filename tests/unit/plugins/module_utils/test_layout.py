@@ -26,6 +26,8 @@ def test_every_name_and_path_of_an_application() -> None:
         "upstream": "/opt/shop/current/socket",
         "history": "/opt/shop/history.jsonl",
         "lock": "/opt/shop/.lock",
+        "run_lock": "/opt/shop/.running",
+        "take_back": "/opt/shop/take-back",
         "run": "/run/shop",
         "state": "/var/lib/shop",
         "cache": "/var/cache/shop",
@@ -37,6 +39,9 @@ def test_every_name_and_path_of_an_application() -> None:
         "logrotate": "/etc/logrotate.d/shop",
         "service_template": "/etc/systemd/system/shop@.service",
         "socket_template": "/etc/systemd/system/shop@.socket",
+        "task_unit": "shop-task.service",
+        "take_back_timer": "shop-take-back.timer",
+        "take_back_unit": "shop-take-back.service",
     }
 
 
@@ -53,6 +58,7 @@ def test_another_root_moves_the_home_and_nothing_else() -> None:
     moved = {name for name in here if here[name] != there[name]}
     assert moved == {
         "root", "home", "code_store", "venvs", "releases", "current", "upstream", "history", "lock",
+        "run_lock", "take_back",
     }  # fmt: skip
     assert there["upstream"] == "/srv/apps/shop/current/socket"
 

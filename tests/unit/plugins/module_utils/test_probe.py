@@ -2,16 +2,24 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 import time
+import typing as t
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.wsgiops.flask.plugins.module_utils._probe import busy_connections, http_status
-from ansible_collections.wsgiops.flask.tests.unit.plugins.host import UnixServer, connect
+from ansible_collections.wsgiops.flask.plugins.module_utils import _probe
+from ansible_collections.wsgiops.flask.plugins.module_utils._probe import (
+    NoAnswer,
+    ask_front,
+    ask_socket,
+    busy_connections,
+)
+from ansible_collections.wsgiops.flask.tests.unit.plugins.host import Behaviour, Front, Host, UnixServer, connect
 
 Serve = Callable[..., UnixServer]
 
@@ -25,8 +33,9 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> str:
 def serve(path: str) -> Iterator[Serve]:
     servers: list[UnixServer] = []
 
-    def start(**options: int) -> UnixServer:
-        servers.append(UnixServer(path, **options))  # type: ignore[arg-type]
+    def start(**behaviour: t.Any) -> UnixServer:
+        servers.append(UnixServer(path, Behaviour(**behaviour)))
+        servers[-1].serve()
         return servers[-1]
 
     yield start
@@ -43,37 +52,74 @@ def eventually(path: str, count: int) -> bool:
 
 
 @pytest.mark.parametrize("status", [200, 302, 404, 500])
-def test_any_answer_has_its_status(path: str, serve: Serve, status: int) -> None:
-    serve(status=status)
-    assert http_status(path, "/", "shop.example.com", 5) == status
+def test_any_answer_has_its_status_and_its_body(path: str, serve: Serve, status: int) -> None:
+    serve(statuses=(status,), body="größer\n")
+    answer = ask_socket(path, "/", "shop.example.com", 5)
+    assert (answer.status, answer.body) == (status, "größer\n")
+    assert answer.location == ("https://elsewhere.example.com/" if status == 302 else "")
+
+
+def test_a_slow_answer_tells_how_slow(path: str, serve: Serve) -> None:
+    serve(delay=0.1)
+    assert ask_socket(path, "/", "shop.example.com", 5).seconds >= 0.1
+
+
+def test_no_more_is_read_than_a_report_needs(path: str, serve: Serve) -> None:
+    serve(body="x" * (_probe.BODY_LIMIT + 1))
+    assert len(ask_socket(path, "/", "shop.example.com", 5).body) == _probe.BODY_LIMIT
 
 
 def test_the_request_is_one_that_the_application_trusts(path: str, serve: Serve) -> None:
     server = serve()
-    http_status(path, "/ready?x=1", "shop.example.com", 5)
+    ask_socket(path, "/ready?x=1", "shop.example.com", 5)
     [(target, headers)] = server.requests
     assert target == "/ready?x=1"
     assert headers["Host"] == "shop.example.com"
     assert (headers["X-Forwarded-For"], headers["X-Forwarded-Proto"]) == ("127.0.0.1", "http")
 
 
-def test_who_does_not_answer_in_time_has_no_status(path: str, serve: Serve) -> None:
+def test_a_request_at_the_front_says_nothing_that_only_nginx_may_say(
+    host: Host, front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = {}
+
+    def answer(path: str, headers: dict[str, str]) -> tuple[int, str]:
+        seen[path] = headers
+        return 200, "ok"
+
+    monkeypatch.setattr(front, "answer", answer)
+    assert ask_front(front.url, "/ready", "shop.example.com", 5).body == "ok"
+    assert seen["/ready"]["Host"] == "shop.example.com"
+    assert not [name for name in seen["/ready"] if name.startswith("X-")]
+
+
+def test_who_does_not_answer_in_time_does_not_answer(path: str, serve: Serve) -> None:
     serve(mute=True)
-    start = time.monotonic()
-    assert http_status(path, "/", "localhost", 0.2) is None
-    assert 0.2 <= time.monotonic() - start < 2
+    with pytest.raises(NoAnswer, match=r"^none within 0\.1 s$"):
+        ask_socket(path, "/", "localhost", 0.1)
 
 
-def test_where_nobody_listens_is_no_status(path: str) -> None:
-    assert http_status(path, "/", "localhost", 5) is None
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
-    listener.close()
-    assert http_status(path, "/", "localhost", 5) is None
+def test_a_request_that_became_pointless_is_given_up(path: str, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(mute=True)
+    monkeypatch.setattr(_probe, "WATCH", 0.01)
+    asked = itertools.count()
+    with pytest.raises(NoAnswer, match=r"^none before its main process ended$"):
+        ask_socket(path, "/", "localhost", 60, lambda: next(asked) == 3)
+    assert next(asked) == 4
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_where_nobody_listens_is_no_answer(path: str, there: bool) -> None:
+    if there:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(path)
+        listener.close()
+    with pytest.raises(NoAnswer, match="Connection refused" if there else "No such file"):
+        ask_socket(path, "/", "localhost", 5)
 
 
 @pytest.mark.parametrize("answer", [b"", b"SSH-2.0-x\r\n\r\n"])
-def test_what_is_no_http_is_no_status(path: str, answer: bytes) -> None:
+def test_what_is_no_http_is_no_answer(path: str, answer: bytes) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()
@@ -86,7 +132,8 @@ def test_what_is_no_http_is_no_status(path: str, answer: bytes) -> None:
 
         thread = threading.Thread(target=talk)
         thread.start()
-        assert http_status(path, "/", "localhost", 5) is None
+        with pytest.raises(NoAnswer):
+            ask_socket(path, "/", "localhost", 5)
         thread.join()
 
 

@@ -75,6 +75,16 @@ def test_systemd_forgets_the_units(host: Host, deployed: str, remove: Remove) ->
     assert not host.service.state(deployed).needs_reload
 
 
+def test_what_would_bring_a_release_back_is_ended_first(host: Host, deployed: str, remove: Remove) -> None:
+    host.service.arm(["take-back"], 60)
+    host.service.acts.clear()
+    remove(dry_run=True)
+    assert host.service.acts == []
+    remove()
+    assert host.service.acts[0] == "end-tasks"
+    assert host.service.armed is None
+
+
 def test_kept_data_is_roots_alone(host: Host, deployed: str, remove: Remove) -> None:
     os.chown(host.layout.state, 990, 990)
     remove()

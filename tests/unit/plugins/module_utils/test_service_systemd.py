@@ -2,29 +2,54 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 from __future__ import annotations
 
+import itertools
 import os
+import subprocess
 import time
+import types
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.wsgiops.flask.plugins.module_utils import _service_systemd
-from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import ServiceError, Systemd
+from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import (
+    ServiceError,
+    Systemd,
+    TaskResult,
+    sandbox,
+)
 from ansible_collections.wsgiops.flask.tests.unit.plugins.host import HostLayout
 
 ID = "0123456789ab"
 SERVICE, SOCKET = f"shop@{ID}.service", f"shop@{ID}.socket"
 
-# Answers from a directory: `show` by unit and property, other verbs by name; a file VERB.fails makes a verb fail.
+# Answers from a directory: `show` by unit and property with an empty line between units, other verbs by name; a file
+# VERB.fails makes a verb fail.
 SYSTEMCTL = """
 echo "$LC_ALL $*" >> {answers}/log
-for unit; do :; done
-case $1 in
-  show) grep -E "^($(echo "${{2#--property=}}" | tr , '|'))=" "{answers}/$unit" || true ;;
-  *) [ ! -e "{answers}/$1" ] || cat "{answers}/$1" ;;
+verb=$1
+case $verb in
+  show)
+    properties="^($(echo "${{2#--property=}}" | tr , '|'))="
+    shift 3
+    for unit; do
+      grep -E "$properties" "{answers}/$unit" || true
+      shift
+      [ $# = 0 ] || echo
+    done
+    ;;
+  *) [ ! -e "{answers}/$verb" ] || cat "{answers}/$verb" ;;
 esac
-if [ -e "{answers}/$1.fails" ]; then cat "{answers}/$1.fails" >&2; exit 1; fi
+if [ -e "{answers}/$verb.fails" ]; then cat "{answers}/$verb.fails" >&2; exit 1; fi
+"""
+
+# What is said of a command: its stdout, its stderr and its status from files.
+SYSTEMD_RUN = """
+echo "$LC_ALL systemd-run $*" >> {answers}/log
+[ ! -e {answers}/stdout ] || cat {answers}/stdout
+[ ! -e {answers}/stderr ] || cat {answers}/stderr >&2
+[ ! -e {answers}/status ] || exit "$(cat {answers}/status)"
 """
 
 
@@ -50,6 +75,7 @@ def manager(tmp_path: Path, command: Callable[[str, str], Path], monkeypatch: py
     answers.mkdir()
     command("systemctl", SYSTEMCTL.format(answers=answers))
     command("journalctl", f'echo "$LC_ALL journalctl $*" >> {answers}/log; cat {answers}/journal')
+    command("systemd-run", SYSTEMD_RUN.format(answers=answers))
     monkeypatch.setattr(_service_systemd, "UNIT_DIRECTORY", str(tmp_path / "systemd"))
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
     return Manager(answers)
@@ -84,6 +110,9 @@ def test_a_running_pair(manager: Manager, systemd: Systemd) -> None:
     assert (state.service, state.sub, state.main_pid, state.socket) == ("active", "running", 4711, "active")
     assert (state.running, state.died, state.enabled, state.needs_reload) == (True, False, True, False)
     assert state.started == pytest.approx(time.time() - 5, abs=2)
+    [asked] = manager.asked()
+    assert asked.startswith("show --property=ActiveState,"), "the pair is asked for in one command"
+    assert asked.endswith(f" -- {SERVICE} {SOCKET}")
 
 
 def test_a_pair_that_is_not_there(manager: Manager, systemd: Systemd) -> None:
@@ -95,8 +124,8 @@ def test_a_pair_that_is_not_there(manager: Manager, systemd: Systemd) -> None:
 
 
 def test_what_systemd_does_not_say_is_not_so(manager: Manager, systemd: Systemd) -> None:
-    manager.says(SERVICE)
-    manager.says(SOCKET)
+    manager.says(SERVICE, "ActiveState=inactive")
+    manager.says(SOCKET, "ActiveState=inactive")
     assert systemd.state(ID) == _service_systemd.State("inactive", "dead", 0, "inactive", 0.0, False, False)
 
 
@@ -132,6 +161,25 @@ def test_half_a_pair_at_boot_is_not_enabled(manager: Manager, systemd: Systemd, 
     for unit in (SERVICE, SOCKET):
         manager.says(unit, "UnitFileState=" + ("disabled" if unit == lost else "enabled"))
     assert not systemd.state(ID).enabled
+
+
+def test_workers_are_the_children_of_the_main_process(manager: Manager, systemd: Systemd) -> None:
+    manager.says(SERVICE, "ActiveState=active", f"MainPID={os.getpid()}")
+    manager.says(SOCKET)
+    worker = subprocess.Popen(["sleep", "60"])
+    try:
+        assert worker.pid in systemd.workers(ID)
+    finally:
+        worker.kill()
+        worker.wait()
+    assert worker.pid not in systemd.workers(ID)
+
+
+@pytest.mark.parametrize("pid", [0, 2**22 + 1], ids=["no process", "one that is gone"])
+def test_without_a_main_process_there_are_no_workers(manager: Manager, systemd: Systemd, pid: int) -> None:
+    manager.says(SERVICE, f"MainPID={pid}")
+    manager.says(SOCKET)
+    assert systemd.workers(ID) == set()
 
 
 # --- which releases there are -------------------------------------------------------------------------------------
@@ -173,6 +221,11 @@ def test_a_start_forgets_failures_and_begins_with_the_socket(manager: Manager, s
         f"start -- {SOCKET}",
         f"start -- {SERVICE}",
     ]
+
+
+def test_listening_is_the_sockets_alone(manager: Manager, systemd: Systemd) -> None:
+    systemd.listen(ID)
+    assert manager.asked() == [f"reset-failed -- {SERVICE} {SOCKET}", f"start -- {SOCKET}"]
 
 
 def test_a_restart_leaves_the_socket_up(manager: Manager, systemd: Systemd, layout: HostLayout) -> None:
@@ -220,10 +273,152 @@ def test_the_log_is_that_of_both_units_since_a_moment(manager: Manager, systemd:
 
 
 def test_every_command_speaks_english(manager: Manager, systemd: Systemd) -> None:
-    manager.says(SERVICE)
+    manager.says(SERVICE, "ActiveState=inactive")
     manager.says(SOCKET)
     manager.says("journal")
+    systemd.run_task(ID, "", ["true"], {}, 1)
     systemd.state(ID)
     systemd.start(ID)
     systemd.log(ID, 0)
     assert manager.locales() == {"C"}
+
+
+# --- what runs in the sandbox of a release ------------------------------------------------------------------------
+
+SERVICE_TEXT = """# Managed by a test
+[Unit]
+Description=shop, release %i
+Requires=shop@%i.socket
+
+[Service]
+Type=notify
+NotifyAccess=main
+User=shop
+# no comment
+WorkingDirectory=/opt/shop/releases/%i/code
+Environment=FLASK_RELEASE=%i LOAD=100%% LITERAL=%%i
+EnvironmentFile=/opt/shop/releases/%i/env
+ExecCondition=/usr/bin/test /opt/shop/current -ef /opt/shop/releases/%i
+ExecStartPre=/bin/true
+ExecStart=/opt/shop/releases/%i/venv/bin/gunicorn
+ExecReload=/bin/true
+KillMode=mixed
+TimeoutStartSec=60
+TimeoutStopSec=35
+Restart=on-failure
+RestartSec=1
+
+StateDirectory=shop
+CapabilityBoundingSet=
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+SANDBOX = [
+    "User=shop",
+    f"WorkingDirectory=/opt/shop/releases/{ID}/code",
+    f"Environment=FLASK_RELEASE={ID} LOAD=100% LITERAL=%i",
+    f"EnvironmentFile=/opt/shop/releases/{ID}/env",
+    "StateDirectory=shop",
+    "CapabilityBoundingSet=",
+    "SystemCallFilter=@system-service",
+    "SystemCallFilter=~@privileged @resources",
+]
+
+
+def test_the_sandbox_is_the_service_without_its_server() -> None:
+    assert sandbox(SERVICE_TEXT, ID) == SANDBOX
+
+
+def test_a_service_without_settings_has_no_sandbox() -> None:
+    assert sandbox("[Unit]\nUser=shop\n", ID) == []
+
+
+def test_a_task_runs_in_the_sandbox_and_is_waited_for(manager: Manager, systemd: Systemd) -> None:
+    command = ["/bin/sh", "-c", "flask db upgrade"]
+    systemd.run_task(ID, SERVICE_TEXT, command, {"PATH": "/bin", "FLASK_APP": "shop:app"}, 90)
+    assert manager.asked() == [
+        "is-active -- shop-task.service",
+        "systemd-run --wait --pipe --unit=shop-task.service --service-type=exec --collect --quiet "
+        + " ".join("--property=" + setting for setting in SANDBOX)
+        + " --property=RuntimeMaxSec=90 --setenv=FLASK_APP=shop:app --setenv=PATH=/bin -- /bin/sh -c flask db upgrade",
+    ]
+
+
+def test_the_shell_and_not_systemd_expands_what_is_in_a_command(manager: Manager, systemd: Systemd) -> None:
+    systemd.run_task(ID, "", ["/bin/sh", "-c", "echo $HOME ${PATH} $$"], {"COST": "$5"}, 90)
+    assert manager.asked()[-1].endswith("--setenv=COST=$5 -- /bin/sh -c echo $$HOME $${PATH} $$$$")
+
+
+def test_a_task_gives_its_status_and_all_that_it_wrote(manager: Manager, systemd: Systemd) -> None:
+    manager.says("stdout", "upgrading")
+    manager.says("stderr", "no such table")
+    manager.says("status", "3")
+    assert systemd.run_task(ID, "", ["false"], {}, 90) == TaskResult(3, "upgrading\nno such table\n")
+
+
+@pytest.mark.parametrize("state", ["active", "activating", "deactivating"])
+def test_a_task_of_an_earlier_run_is_waited_for(
+    manager: Manager, systemd: Systemd, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    manager.says("is-active", state)
+    pauses = []
+
+    def end_after_two(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            manager.says("is-active", "inactive")
+
+    clock = types.SimpleNamespace(monotonic=time.monotonic, sleep=end_after_two)
+    monkeypatch.setattr(_service_systemd, "time", clock)
+    systemd.run_task(ID, "", ["true"], {}, 90)
+    assert [asked.split()[0] for asked in manager.asked()] == ["is-active"] * 3 + ["systemd-run"]
+
+
+def test_a_task_that_does_not_end_is_an_error(
+    manager: Manager, systemd: Systemd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager.says("is-active", "active")
+    hours = itertools.count(0, 3600)
+    clock = types.SimpleNamespace(monotonic=lambda: next(hours), sleep=lambda _seconds: None)
+    monkeypatch.setattr(_service_systemd, "time", clock)
+    with pytest.raises(ServiceError, match=r"^shop-task\.service of an earlier run does not end$"):
+        systemd.run_task(ID, "", ["true"], {}, 90)
+
+
+# --- what takes a release back ------------------------------------------------------------------------------------
+
+
+def test_a_timer_of_systemd_takes_a_release_back(manager: Manager, systemd: Systemd) -> None:
+    systemd.arm(["/usr/bin/python3", "-I", "/opt/shop/take-back", "shop"], 120)
+    assert manager.asked()[-1] == (
+        "systemd-run --quiet --collect --unit=shop-take-back --on-active=120 --timer-property=AccuracySec=100ms "
+        "-- /usr/bin/python3 -I /opt/shop/take-back shop"
+    )
+
+
+def test_a_timer_that_can_not_be_had_is_an_error(manager: Manager, systemd: Systemd) -> None:
+    manager.says("stderr", "Failed to start transient timer unit")
+    manager.says("status", "1")
+    with pytest.raises(ServiceError, match="Failed to start transient timer unit"):
+        systemd.arm(["true"], 120)
+
+
+@pytest.mark.parametrize(("state", "pending"), [("active", True), ("inactive", False), ("failed", False)])
+def test_who_disarms_is_told_whether_it_was_armed(
+    manager: Manager, systemd: Systemd, state: str, pending: bool
+) -> None:
+    manager.says("is-active", state)
+    manager.says("stop.fails", "Unit shop-take-back.timer not loaded.")
+    assert systemd.disarm() is pending
+    assert "stop -- shop-take-back.timer" in manager.asked()
+
+
+def test_all_that_runs_beside_the_releases_is_ended(manager: Manager, systemd: Systemd) -> None:
+    manager.says("stop.fails", "Unit not loaded.")
+    systemd.end_tasks()
+    units = ("shop-take-back.timer", "shop-take-back.service", "shop-task.service")
+    assert manager.asked() == [f"stop -- {unit}" for unit in units]

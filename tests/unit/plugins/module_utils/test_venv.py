@@ -163,12 +163,14 @@ def test_an_environment_is_built_from_verified_packages(
 
 # --- builds by an interpreter that records what it is asked for ---------------------------------------------------
 
-# Makes an environment with an interpreter in it that keeps its arguments and the requirement files.
+# Makes an environment with an interpreter in it that does as it is told as pip, and nothing as ensurepip.
 MAKE = """
-home=$3
+[ "$*" = "-m venv --without-pip $4" ] || exit 1
+home=$4
 mkdir -p "$home/bin"
 cat > "$home/bin/python" <<'END'
 #!/bin/sh
+[ "$*" != "-m ensurepip --default-pip" ] || exit 0
 {pip}
 END
 chmod +x "$home/bin/python"
@@ -212,8 +214,16 @@ def test_pip_failing_is_told_with_its_last_words_and_leaves_nothing(
 
 def test_no_venv_module_is_told_and_leaves_nothing(layout: Layout, command: Callable[[str, str], Path]) -> None:
     with pytest.raises(VenvError, match="is the venv module of this interpreter installed") as failed:
-        build(layout, command("poor", 'mkdir -p "$3"; echo No module named venv; exit 1'))
+        build(layout, command("poor", 'mkdir -p "$4"; echo No module named venv; exit 1'))
     assert "No module named venv" in str(failed.value)
+    assert os.listdir(layout.venvs) == []
+
+
+def test_why_pip_can_not_be_had_is_told_and_leaves_nothing(layout: Layout, command: Callable[[str, str], Path]) -> None:
+    full = MAKE.format(pip="").replace("|| exit 0", "|| { echo No space left on device; exit 1; }")
+    with pytest.raises(VenvError, match="is the venv module of this interpreter installed") as failed:
+        build(layout, command("full", full))
+    assert str(failed.value).endswith("No space left on device")
     assert os.listdir(layout.venvs) == []
 
 
@@ -234,6 +244,14 @@ def test_what_an_interrupted_build_left_is_built_anew(
     build(layout, command("good", MAKE.format(pip="touch $(dirname $0)/gunicorn")))
     assert _venv.is_complete(layout, KEY)
     assert not (left / "bin" / "half").exists()
+
+
+def test_what_pip_said_before_a_traceback_is_shown(layout: Layout, command: Callable[[str, str], Path]) -> None:
+    shell = command("talker", "echo first; echo 'ERROR: No space left on device'; seq 1 100; exit 1")
+    with pytest.raises(_venv.VenvError) as refused:
+        _venv._run([str(shell)], "making it failed")
+    shown = str(refused.value).splitlines()[1:]
+    assert shown == ["ERROR: No space left on device", *(str(line) for line in range(81, 101))]
 
 
 def test_pip_keeps_the_lock_should_it_outlive_the_run(layout: Layout, command: Callable[[str, str], Path]) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.wsgiops.flask.plugins.module_utils._layout import KEPT_DATA_MARK, USER_COMMENT, claimed_paths
-from ansible_collections.wsgiops.flask.plugins.module_utils._tree import tree_digest
 from ansible_collections.wsgiops.flask.plugins.modules import release_info
 from ansible_collections.wsgiops.flask.tests.unit.plugins.host import Host, HostLayout
 
@@ -46,9 +45,8 @@ def test_a_host_without_the_application(host: Host, info: Run) -> None:
 
 def test_a_host_with_it(host: Host, users: Users, info: Run) -> None:
     users["shop"] = USER_COMMENT
-    release = host.release(code=tree_digest([]))
-    os.makedirs(os.path.join(host.layout.code_store, release.parts.code), 0o750)
-    os.lchown(os.path.join(host.layout.code_store, release.parts.code), 0, 990)
+    release = host.release()
+    host.bring(release)
     os.makedirs(host.layout.release(release.id))
     os.symlink(f"releases/{release.id}", host.layout.current)
     found = info(release.parts.code)

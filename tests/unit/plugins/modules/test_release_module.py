@@ -2,17 +2,23 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import typing as t
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from ansible_collections.wsgiops.flask.plugins.module_utils import _history
 from ansible_collections.wsgiops.flask.plugins.module_utils._lock import locked
+from ansible_collections.wsgiops.flask.plugins.module_utils._options import Health, Hooks, options_from
+from ansible_collections.wsgiops.flask.plugins.module_utils._release_store import load
+from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import TaskResult
 from ansible_collections.wsgiops.flask.plugins.modules import release
-from ansible_collections.wsgiops.flask.tests.unit.plugins.host import Host, HostLayout
+from ansible_collections.wsgiops.flask.tests.unit.plugins.host import Host, HostLayout, hold
 
 Run = Callable[..., dict[str, t.Any]]
 ENVIRONMENT = {"TOKEN": "s3cret-of-the-shop"}
@@ -32,17 +38,19 @@ def put(host: Host, run_module: Run, monkeypatch: pytest.MonkeyPatch, hangup: No
     monkeypatch.setattr(release, "Layout", HostLayout)
     monkeypatch.setattr(release, "Systemd", lambda layout: host.service)
 
-    def run(check_mode: bool = False, behaviour: str = "answer", **changes: t.Any) -> dict[str, t.Any]:
-        host.bring(host.release(behaviour=behaviour))
+    def run(
+        check_mode: bool = False, code: t.Any = "code-1", behaviour: str = "answer", **changes: t.Any
+    ) -> dict[str, t.Any]:
+        host.bring(host.release(code, behaviour=behaviour))
         arguments = {
             "name": "shop",
             "root": host.layout.root,
-            "code": "code-1",
+            "code": host.code(code),
             "venv": "venv-1",
             "files": {"gunicorn.conf.py": "workers = 1\n"},
             "units": {"shop@.service": "[Service]\n", "shop@.socket": "[Socket]\n"},
             "environment": json.dumps(ENVIRONMENT),
-            "start_timeout": 0.3,
+            "health": {"timeout": 5, "settle": 0},
             **changes,
         }
         given = {name: value for name, value in arguments.items() if value is not ...}
@@ -108,7 +116,8 @@ def test_a_candidate_that_fails_is_a_failure_with_its_log(host: Host, put: Run) 
     result = put(behaviour="die")
     assert result["failed"]
     assert result["msg"].startswith("shop: release ")
-    assert "failed in phase start: its main process ended" in result["msg"]
+    assert "failed in phase start after " in result["msg"]
+    assert ": its main process ended before it was ready; no release serves" in result["msg"]
     assert "the words of" in result["msg"]
 
 
@@ -123,11 +132,13 @@ def test_two_runs_exclude_each_other(host: Host, put: Run) -> None:
 
 def test_a_refusal_of_systemd_is_a_failure(host: Host, put: Run) -> None:
     host.service.refuses = "daemon-reload"
-    assert put()["msg"] == "shop: systemctl daemon-reload: refused"
+    assert ": systemctl daemon-reload: refused; no release serves" in put()["msg"]
 
 
-def test_code_is_needed(put: Run) -> None:
-    assert put(code=...)["msg"] == "state is present but all of the following are missing: code"
+@pytest.mark.parametrize("state", ["present", "prepared"])
+def test_code_is_needed(run_module: Run, hangup: None, state: str) -> None:
+    result = run_module(release, {"name": "shop", "state": state})
+    assert result["msg"] == f"state is {state} but all of the following are missing: code"
 
 
 def test_a_removal(host: Host, put: Run) -> None:
@@ -153,3 +164,220 @@ def test_a_lost_controller_does_not_stop_the_run(host: Host, put: Run, monkeypat
     signal.signal(signal.SIGHUP, lambda *_arguments: pytest.fail("the hang-up arrived"))
     monkeypatch.setattr(host.service, "start", start_and_hang_up)
     assert put()["changed"]
+
+
+# --- the way ------------------------------------------------------------------------------------------------------
+
+
+def test_the_release_goes_the_way_that_is_asked_for(host: Host, put: Run) -> None:
+    way = {
+        "wsgi": "shop:app",
+        "settings": ["backlog"],
+        "health": {"ready": "/healthz", "status": 200, "host": "shop.example.com", "timeout": 5, "settle": 0.01},
+        "hooks": {"before_switch": ["warm up"], "timeout": 90},
+        "label": "v1.2",
+        "drain_timeout": 10,
+        "front_url": "http://127.0.0.1:1",
+        "front_host": "www.example.com",
+    }
+    result = put(**way)
+    assert (result["label"], result["steps"][-1]) == (
+        "v1.2",
+        f"switched from nothing to {result['release']} (v1.2)",
+    )
+    assert result["hooks"] == [{"hook": "before_switch", "command": "warm up", "status": 0, "output": ""}]
+    kept = load(host.layout, result["release"]).options
+    assert kept.health == Health("/healthz", 200, "shop.example.com", 5, 0.01, "", 0)
+    assert kept.hooks == Hooks([], ["warm up"], [], 90)
+    assert (kept.wsgi, kept.settings, kept.label, kept.drain_timeout) == ("shop:app", ["backlog"], "v1.2", 10)
+    assert (kept.overlap, kept.front_url, kept.front_host) == (True, "http://127.0.0.1:1", "www.example.com")
+    assert put(**way)["changed"] is False
+
+
+def test_defaults_are_those_of_the_options(host: Host, put: Run) -> None:
+    result = put(health=...)
+    assert options_from({}).as_dict() == {
+        **load(host.layout, result["release"]).options.as_dict(),
+        "settings": (),
+        "hooks": Hooks().__dict__,
+    }
+
+
+def test_what_is_no_regular_expression_is_refused_before_anything_is_done(host: Host, put: Run) -> None:
+    result = put(health={"body": "(ok"})
+    assert result["msg"].startswith("shop: health.body: '(ok' is no regular expression: ")
+    assert host.service.acts == []
+
+
+def test_a_history_that_can_not_be_written_is_a_warning(host: Host, put: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(*_arguments: t.Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(_history, "record", fill)
+    warnings: list[str] = []
+    monkeypatch.setattr(release.AnsibleModule, "warn", lambda _module, text: warnings.append(text))
+    assert put()["changed"]
+    assert [text.partition(": [")[0] for text in warnings] == [f"shop: {host.layout.history} could not be written"]
+
+
+def test_a_run_that_does_the_same_is_waited_for(host: Host, put: Run) -> None:
+    wanted = put(check_mode=True)["release"]
+    with hold(host.layout.lock, f"release {wanted}"):
+        assert put()["changed"]
+
+
+def test_as_many_releases_stay_as_are_asked_for(host: Host, put: Run) -> None:
+    for code in ("code-1", "code-2", "code-3"):
+        put(code=code, keep_releases=2)
+    assert len(os.listdir(host.layout.releases)) == 2
+
+
+@pytest.mark.parametrize("keep", [-1, 0, 1])
+def test_what_serves_and_the_one_to_go_back_to_have_to_stay(host: Host, put: Run, keep: int) -> None:
+    said = f"shop: keep_releases: {keep} is not accepted: 2 or more, the current release and the one to go back to"
+    assert put(keep_releases=keep)["msg"] == said
+    assert host.service.acts == []
+
+
+# --- preparation --------------------------------------------------------------------------------------------------
+
+ONCE = {"once": ["migrate"]}
+
+
+def test_a_release_is_prepared(host: Host, put: Run) -> None:
+    said = put(check_mode=True, state="prepared", hooks=ONCE)
+    assert (said["changed"], said["steps"], said["hooks"]) == (True, ["run hooks.once: migrate"], [])
+    assert host.service.acts == []
+    done = put(state="prepared", hooks=ONCE)
+    assert (done["changed"], done["steps"], done["release"]) == (True, ["ran hooks.once: migrate"], said["release"])
+    assert done["hooks"] == [{"hook": "once", "command": "migrate", "status": 0, "output": ""}]
+    assert host.service.running() == []
+    assert put(hooks=ONCE)["release"] == said["release"]
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_what_serves_needs_no_preparation(host: Host, put: Run, check_mode: bool) -> None:
+    put(hooks=ONCE)
+    host.service.tasks.clear()
+    result = put(check_mode, state="prepared", hooks=ONCE)
+    assert (result["changed"], result["steps"]) == (False, [])
+    assert host.service.tasks == []
+
+
+def test_preparation_on_a_virgin_host_has_a_plan(host: Host, put: Run) -> None:
+    said = put(check_mode=True, state="prepared", venv=None, hooks=ONCE)
+    assert (said["changed"], said["release"], said["steps"]) == (True, None, ["run hooks.once: migrate"])
+
+
+def test_a_hook_that_fails_is_a_failure_with_its_words(host: Host, put: Run) -> None:
+    host.service.outcomes["migrate"] = TaskResult(1, "no such table\n")
+    result = put(state="prepared", hooks=ONCE)
+    assert result["failed"]
+    assert result["msg"].endswith("'migrate' failed (exit status 1); no release serves. It logged:\nno such table")
+
+
+# --- rollback -----------------------------------------------------------------------------------------------------
+
+
+def go_back(put: Run, check_mode: bool = False, **changes: t.Any) -> dict[str, t.Any]:
+    nothing = dict.fromkeys(("venv", "files", "units", "environment", "health"), ...)
+    return put(check_mode, state="rolled_back", **{**nothing, **changes})
+
+
+def test_an_earlier_release_is_put_in_service_again(host: Host, put: Run) -> None:
+    old = put(label="v1")["release"]
+    new = put(code="code-2", environment=json.dumps({"TOKEN": "an0ther-s3cret"}))["release"]
+    before, acts = host.snapshot(), list(host.service.acts)
+    said = go_back(put, check_mode=True)
+    assert (host.snapshot(), host.service.acts) == (before, acts)
+    assert (said["changed"], said["release"], said["previous"], said["label"]) == (True, old, new, "v1")
+    assert f"start {old} (v1), switch from {new}" in said["steps"]
+    done = go_back(put)
+    assert (done["changed"], done["release"], done["previous"], done["label"]) == (True, old, new, "v1")
+    assert f"switched from {new} to {old} (v1)" in done["steps"]
+    assert host.service.running() == [old]
+    assert "s3cret" not in json.dumps([said, done])
+
+
+def test_a_second_rollback_goes_further_back(host: Host, put: Run) -> None:
+    first, second, third = (put(code=f"code-{number}")["release"] for number in (1, 2, 3))
+    assert [go_back(put)["release"] for _time in (1, 2)] == [second, first]
+    assert "no earlier release" in go_back(put)["msg"]
+    # What was left is there for who names it, and for the next deploy.
+    assert go_back(put, to=third)["release"] == third
+    assert go_back(put)["release"] == first
+
+
+@pytest.mark.parametrize("by", ["id", "label"])
+def test_the_release_to_go_back_to_can_be_named(host: Host, put: Run, by: str) -> None:
+    first = put(label="v1")["release"]
+    put(code="code-2", label="v2")
+    put(code="code-3", label="v3")
+    assert go_back(put, to=first if by == "id" else "v1")["release"] == first
+    again = go_back(put, to="v1")
+    assert (again["changed"], again["release"]) == (False, first)
+
+
+def test_a_rollback_shows_what_it_changes(host: Host, put: Run) -> None:
+    put()
+    put(files={"gunicorn.conf.py": "workers = 2\n"})
+    [files] = go_back(put, check_mode=True)["diff"]
+    assert (files["before"], files["after"]) == (
+        "# gunicorn.conf.py\nworkers = 2\n",
+        "# gunicorn.conf.py\nworkers = 1\n",
+    )
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_what_can_not_be_gone_back_to_is_told_in_check_mode_too(host: Host, put: Run, check_mode: bool) -> None:
+    assert go_back(put, check_mode)["msg"] == ("shop: no release serves on this host; there is nothing to go back from")
+    only = put()["release"]
+    said = f"shop: there is no earlier release on this host to go back to; release {only} still serves"
+    assert go_back(put, check_mode)["msg"] == said
+    said = f"shop: release: 'v9' is not on this host; there are {only}; release {only} still serves"
+    assert go_back(put, check_mode, to="v9")["msg"] == said
+    new = put(code="code-2")["release"]
+    Path(host.layout.release(only), "gunicorn.conf.py").write_text("changed by hand\n")
+    assert go_back(put, check_mode)["msg"].startswith(f"shop: release {only} was changed on the host: ")
+    assert host.service.running() == [new]
+
+
+def test_a_rollback_that_fails_leaves_what_serves(host: Host, put: Run) -> None:
+    put()
+    new = put(code="code-2")["release"]
+    result = go_back(put, behaviour="die")
+    assert result["failed"]
+    assert f"; release {new} still serves. It logged:" in result["msg"]
+    assert host.service.running() == [new]
+
+
+# --- confirmation -------------------------------------------------------------------------------------------------
+
+
+def test_a_release_is_confirmed_once(host: Host, put: Run) -> None:
+    put(label="v1")
+    new = put(code="code-2", label="v2", confirm=120)["release"]
+    acts = list(host.service.acts)
+    said = put(check_mode=True, state="confirmed", release=new)
+    assert (said["changed"], said["release"], host.service.acts) == (False, new, acts)
+    done = put(state="confirmed", release=new)
+    assert (done["changed"], done["release"], done["steps"]) == (True, new, [f"confirmed release {new}"])
+    assert host.service.armed is None
+    last = json.loads(Path(host.layout.history).read_text().splitlines()[-1])
+    assert (last["event"], last["release"], last["label"]) == ("confirmed", new, "v2")
+    again = put(state="confirmed", release=new)
+    assert (again["changed"], again["steps"]) == (False, [])
+    assert put(state="confirmed")["changed"] is False
+
+
+def test_what_was_taken_back_can_not_be_confirmed(host: Host, put: Run) -> None:
+    old = put()["release"]
+    result = put(state="confirmed", release="0123456789ab")
+    assert result["msg"] == (
+        f"shop: release 0123456789ab can't be confirmed: {old} serves; the host took it back, see {host.layout.history}"
+    )
+
+
+def test_a_release_without_one_before_has_not_to_be_confirmed(host: Host, put: Run) -> None:
+    release_id = put(confirm=120)["release"]
+    assert put(state="confirmed", release=release_id)["changed"] is False

@@ -14,6 +14,7 @@ from ansible_collections.wsgiops.flask.plugins.module_utils import _venv
 from ansible_collections.wsgiops.flask.plugins.module_utils._layout import Layout
 from ansible_collections.wsgiops.flask.plugins.module_utils._lock import locked
 from ansible_collections.wsgiops.flask.plugins.modules import venv
+from ansible_collections.wsgiops.flask.tests.unit.plugins.host import hold
 
 Run = Callable[..., dict[str, t.Any]]
 TEXTS = {"requirements.txt": "gunicorn\n"}
@@ -89,10 +90,22 @@ def test_what_a_run_that_was_waited_for_has_built_is_not_built_again(
     assert built == []
 
 
-def test_another_run_is_told(arguments: dict[str, t.Any], run_module: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(venv, "LOCK_WAIT", 0)
+def test_another_run_is_told(arguments: dict[str, t.Any], run_module: Run) -> None:
     layout = Layout("shop", arguments["root"])
     os.makedirs(layout.home)
     with locked(layout.lock, "release 0123456789ab", 0):
         result = run_module(venv, arguments)
     assert result["msg"].startswith("shop: locked by another run: process ")
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_another_run_is_waited_for_when_it_does_the_same_or_that_is_asked_for(
+    arguments: dict[str, t.Any], run_module: Run, built: list[str], same: bool
+) -> None:
+    layout = Layout("shop", arguments["root"])
+    os.makedirs(layout.home)
+    key = run_module(venv, arguments, check_mode=True)["key"]
+    reason = f"building virtual environment {key}" if same else "release 0123456789ab"
+    with hold(layout.lock, reason):
+        run_module(venv, {**arguments, "lock_wait": 0 if same else 60})
+    assert built == [key]

@@ -1,0 +1,176 @@
+# Copyright: (c) 2026, wsgiops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.wsgiops.flask.plugins.module_utils._options import Options
+from ansible_collections.wsgiops.flask.plugins.module_utils._release_store import Release, label_of, load, unused_parts
+from ansible_collections.wsgiops.flask.tests.unit.plugins.host import Host
+
+AWKWARD = {"PASSWORD": 'a"b\\c`d$e', "LINES": "one\\\ntwo\r\n", "EMPTY": ""}
+
+
+@pytest.fixture
+def release(host: Host) -> Release:
+    """A release on the disk, with all that can be said of one."""
+    found = host.release(
+        environment=AWKWARD,
+        text="# größer\r\nworkers = 1",
+        label="v1.2",
+        wsgi="shop:app",
+        settings=["backlog"],
+        overlap=False,
+        hooks={"once": ["flask db upgrade"]},
+        health={"settle": 2, "body": "ok"},
+    )
+    host.bring(found)
+    found.write()
+    return found
+
+
+# --- reading one back ---------------------------------------------------------------------------------------------
+
+
+def test_a_release_can_be_read_back(host: Host, release: Release) -> None:
+    found = load(host.layout, release.id)
+    assert found.parts == release.parts
+    assert json.dumps(found.options.as_dict()) == json.dumps(release.options.as_dict())
+    assert found.stale_content() == found.stale_notes() == []
+
+
+def test_what_a_run_that_died_left_beside_the_files_is_no_part_of_it(host: Host, release: Release) -> None:
+    for directory in ("", "systemd"):
+        Path(release.home, directory, ".x1y2z3.wsgiops-new").write_text("cut")
+    assert load(host.layout, release.id).parts == release.parts
+
+
+def change(name: str) -> Callable[[Host, Release], None]:
+    def harm(_host: Host, release: Release) -> None:
+        path = Path(release.home, name)
+        path.write_text(path.read_text() + "# changed by hand\n")
+
+    return harm
+
+
+def change_variable(_host: Host, release: Release) -> None:
+    path = Path(release.home, "env")
+    path.write_text(path.read_text().replace('EMPTY=""', 'EMPTY="no"'))
+
+
+def lose(name: str) -> Callable[[Host, Release], None]:
+    return lambda _host, release: Path(release.home, name).unlink()
+
+
+def say(**facts: object) -> Callable[[Host, Release], None]:
+    def harm(_host: Host, release: Release) -> None:
+        path = Path(release.home, "release.json")
+        path.write_text(json.dumps({**json.loads(path.read_text()), **facts}))
+
+    return harm
+
+
+def change_code(_host: Host, release: Release) -> None:
+    Path(release.code, "name").write_text("changed by hand")
+
+
+def open_code(_host: Host, release: Release) -> None:
+    Path(release.code, "name").chmod(0o666)
+
+
+def write_manifest(text: str) -> Callable[[Host, Release], None]:
+    def harm(_host: Host, release: Release) -> None:
+        Path(release.home, "release.json").write_text(text)
+
+    return harm
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (change("gunicorn.conf.py"), "was changed on the host: its content is that of [0-9a-f]{12}"),
+        (change("systemd/shop@.socket"), "was changed on the host: its content is that of [0-9a-f]{12}"),
+        (change_variable, "was changed on the host: its content is that of [0-9a-f]{12}"),
+        (change("env"), "can't be read: the environment file was changed"),
+        (lose("env"), "can't be read: env is not there"),
+        (lose("gunicorn.conf.py"), "can't be read: gunicorn.conf.py is not there"),
+        (lose("systemd/shop@.service"), "was changed on the host: its content is that of [0-9a-f]{12}"),
+        (lambda host, release: shutil.rmtree(Path(release.home, "systemd")), "can't be read: .+"),
+        (lose("release.json"), "can't be read: release.json is not there"),
+        (lambda host, release: shutil.rmtree(release.home), "can't be read: release.json is not there"),
+        (change_code, ": its code {code} is gone or was changed"),
+        (open_code, ": its code {code} is gone or was changed"),
+        (lambda host, release: shutil.rmtree(release.code), ": its code {code} is gone or was changed"),
+        (lambda host, release: shutil.rmtree(release.venv), ": its virtual environment {venv} is gone or damaged"),
+        (
+            lambda host, release: Path(release.venv, "bin", "python").unlink(),
+            ": its virtual environment {venv} is gone or damaged",
+        ),
+        (write_manifest("{"), "can't be read: .+"),
+        (write_manifest("[]"), "can't be read: .+"),
+        (write_manifest("{}"), "can't be read: 'code'"),
+        (write_manifest('"release"'), "can't be read: .+"),
+        (say(files="gunicorn.conf.py"), "can't be read: g is not there"),
+        (say(files=[1]), "can't be read: .+"),
+        (say(options=[]), "can't be read: .+"),
+        (say(options={"speed": 1}), "can't be read: .+'speed'"),
+        (say(code="0" * 16), "was changed on the host: its content is that of [0-9a-f]{12}"),
+        (say(code=None), "was changed on the host: its content is that of [0-9a-f]{12}"),
+    ],
+)
+def test_what_is_not_whole_and_unaltered_is_refused(
+    host: Host, release: Release, harm: Callable[[Host, Release], None], said: str
+) -> None:
+    harm(host, release)
+    with pytest.raises(ValueError, match="release") as refused:
+        load(host.layout, release.id)
+    expected = said.format(code=release.code, venv=release.venv) if "{code}" in said or "{venv}" in said else said
+    assert re.fullmatch(rf"release {release.id} ?{expected}", str(refused.value))
+
+
+def test_a_release_of_an_older_version_can_be_read_back(host: Host, release: Release) -> None:
+    facts = {"format": 1, "app": "shop", "release": release.id, "code": release.parts.code, "venv": release.parts.venv}
+    write_manifest(json.dumps(facts))(host, release)
+    Path(release.home, "label").unlink()
+    found = load(host.layout, release.id)
+    assert found.parts == release.parts
+    assert found.options == Options()
+
+
+# --- labels -------------------------------------------------------------------------------------------------------
+
+
+def test_a_release_has_its_label(host: Host, release: Release) -> None:
+    assert label_of(host.layout, release.id) == "v1.2"
+    assert release.title == f"{release.id} (v1.2)"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"options": []}', '{"options": {}}'])
+def test_what_has_no_label_has_none(host: Host, release: Release, text: str) -> None:
+    Path(release.home, "release.json").write_text(text)
+    assert label_of(host.layout, release.id) == ""
+
+
+def test_what_is_not_there_has_no_label(host: Host) -> None:
+    assert label_of(host.layout, "0123456789ab") == ""
+
+
+# --- shared parts -------------------------------------------------------------------------------------------------
+
+
+def test_parts_without_a_release_are_unused(host: Host, release: Release) -> None:
+    os.makedirs(os.path.join(host.layout.venvs, "venv-2"))
+    assert unused_parts(host.layout) == [("venv", os.path.join(host.layout.venvs, "venv-2"))]
+    assert unused_parts(host.layout, venv="venv-2") == []
+    assert unused_parts(host.layout, [release.id]) == [
+        ("code", release.code),
+        ("venv", release.venv),
+        ("venv", os.path.join(host.layout.venvs, "venv-2")),
+    ]
