@@ -48,6 +48,7 @@ class Requirements(NamedTuple):
     files: dict[str, str]  # path relative to the source -> text, the file asked for first
     hashed: bool  # pip's hash-checking mode: some line has --hash, or --require-hashes is set
     names: set[str]  # normalised names (PEP 503) of the required projects, not of constraints
+    extras: frozenset[str] = frozenset()  # extras that are required of them, as "name[extra]"
 
 
 class _Line(NamedTuple):
@@ -70,6 +71,7 @@ class _Wanted(NamedTuple):
     name: str  # normalised; "" when it cannot be told from the URL
     conditional: bool  # it has an environment marker
     hashed: bool
+    extras: frozenset[str] = frozenset()
 
 
 def read_requirements(root: Path, name: str, entries: Sequence[Entry], exclude: Sequence[str] = ()) -> Requirements:
@@ -90,8 +92,9 @@ def read_requirements(root: Path, name: str, entries: Sequence[Entry], exclude: 
             "has no --hash while hashes are asked for, so pip would refuse it; write the file anew with hashes for all "
             "(pip-compile --generate-hashes, uv pip compile --generate-hashes)"
         )
-    names = {wanted.name for wanted in reader.wanted if wanted.name and not wanted.line.constraint}
-    return Requirements(reader.files, hashed, names)
+    required = [wanted for wanted in reader.wanted if wanted.name and not wanted.line.constraint]
+    extras = frozenset(f"{wanted.name}[{extra}]" for wanted in required for extra in wanted.extras)
+    return Requirements(reader.files, hashed, {wanted.name for wanted in required}, extras)
 
 
 class _Reader:
@@ -218,7 +221,8 @@ def _parse(line: _Line, text: str, has_hash: bool) -> _Wanted:
     if _is_local_url(url) if url else before_marker.lower().endswith(_ARCHIVES):
         raise line.error(f"a requirement by local path is refused: {_LOCAL}")
     hashed = has_hash or bool(url and _URL_HASH.search(url))
-    return _Wanted(line, _normalized(requirement.name), requirement.marker is not None, hashed)
+    extras = frozenset(_normalized(extra) for extra in requirement.extras)
+    return _Wanted(line, _normalized(requirement.name), requirement.marker is not None, hashed, extras)
 
 
 def _normalized(name: str) -> str:

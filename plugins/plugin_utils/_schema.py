@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import math
 import re
 import typing as t
 from pathlib import Path
@@ -14,6 +15,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.wsgiops.flask.plugins.module_utils._environment import NAME as VARIABLE_NAME
 from ansible_collections.wsgiops.flask.plugins.module_utils._environment import text_of
+from ansible_collections.wsgiops.flask.plugins.plugin_utils._gunicorn_settings import settings_problems
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._requirements import read_requirements
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._source import SourceError, list_source
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._wsgi import find_application
@@ -36,10 +38,45 @@ RESERVED_NAMES = frozenset(
 
 # A label of RFC 1123, section 2.1, in lower case: nginx lower-cases $host, and frameworks compare case-sensitively.
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-DOMAIN = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
+HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+DOMAIN = re.compile(rf"(?:\*\.)?{HOST.pattern}")
 
-WORKERS = range(1, 513)
-SECONDS = range(1, 3601)
+# What stands in a request line between two spaces (RFC 9112, section 3.2.1), from its first slash.
+PATH = re.compile(r"/[!-~]*")
+
+# Tags of git and versions with a local part look like this; no shell, log or unit file gives any of it a meaning.
+LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+/-]{0,63}")
+
+
+class Number(t.NamedTuple):
+    """What is accepted for a number: from ``low`` to ``high``, as ``rule`` says it."""
+
+    low: int
+    high: int
+    rule: str
+    whole: bool = True
+
+
+NUMBERS = {
+    "workers": Number(1, 512, "auto, or a whole number from 1 to 512"),
+    "threads": Number(1, 512, "a whole number from 1 to 512"),
+    "worker_connections": Number(1, 65535, "a whole number from 1 to 65535"),
+    "timeout": Number(1, 3600, "whole seconds from 1 to 3600"),
+    "graceful_timeout": Number(1, 3600, "whole seconds from 1 to 3600"),
+    "health.status": Number(100, 599, "an HTTP status, a whole number from 100 to 599"),
+    "health.timeout": Number(1, 3600, "whole seconds from 1 to 3600"),
+    "health.settle": Number(0, 60, "seconds from 0 to 60", whole=False),
+    "health.latency": Number(0, 3600, "seconds, more than 0 and not more than health.timeout", whole=False),
+    "hooks.timeout": Number(1, 3600, "whole seconds from 1 to 3600"),
+    "confirm": Number(0, 3600, "whole seconds from 0 to 3600; 0 is off"),
+    "keep_releases": Number(2, 100, "a whole number from 2 to 100"),
+}
+
+# Keys that only some worker classes use.
+CLASSES = {"threads": ("gthread",), "worker_connections": ("gevent", "gthread")}
+
+# Ansible's filter bool, with which the roles read them, knows no others.
+BOOLEANS = frozenset({"true", "false", "yes", "no", "on", "off", "1", "0"})
 
 # What the service sets itself, or what would break its start (systemd.exec(5), sd_listen_fds(3), sd_notify(3)).
 RESERVED_VARIABLES = frozenset(
@@ -83,7 +120,9 @@ def _app_problems(app: App, schema: Schema, resolve: t.Callable[[str], Path]) ->
     absent = app.get("state") == "absent"
     found += [f"{key}: is required" for key, option in schema.items() if _is_missing(app, key, option, absent)]
     wrong = type_problems(app, schema)
-    found += wrong.values()
+    found += [problem for problems_of_key in wrong.values() for problem in problems_of_key]
+    if not absent:
+        found += _number_problems(app)
     known = {key: value for key, value in _known(app, schema).items() if key not in wrong}
     found += [_plain(error) for error in ArgumentSpecValidator(_spec(schema)).validate(known).error_messages]
     if isinstance(app.get("name"), str):
@@ -92,7 +131,15 @@ def _app_problems(app: App, schema: Schema, resolve: t.Callable[[str], Path]) ->
         found += _domain_problems(app["domains"])
     if found or absent:
         return found
-    return _number_problems(app) + _environment_problems(app.get("env") or {}) + _source_problems(app, resolve)
+    return (
+        _worker_problems(app)
+        + settings_problems(app.get("gunicorn_settings", {}))
+        + _health_problems(app.get("health", {}))
+        + _hook_problems(app.get("hooks", {}))
+        + _label_problems(app)
+        + _environment_problems(app.get("env") or {})
+        + _source_problems(app, resolve)
+    )
 
 
 def _is_missing(app: App, key: str, option: t.Mapping[str, t.Any], absent: bool) -> bool:
@@ -121,8 +168,8 @@ _KINDS: dict[str, tuple[t.Any, str]] = {
 }
 
 
-def type_problems(app: App, schema: Schema, path: str = "") -> dict[str, str]:
-    """Values of the wrong type by key, the outermost one.
+def type_problems(app: App, schema: Schema, path: str = "") -> dict[str, list[str]]:
+    """Values of the wrong type by key, the outermost one; numbers are looked at by themselves.
 
     Ansible's validator would convert some of them ("a,b" to a list, 5 to a string); the roles read what was written.
     """
@@ -135,16 +182,18 @@ def type_problems(app: App, schema: Schema, path: str = "") -> dict[str, str]:
         if key not in schema or (value is None and option.get("required")):
             continue
         if value is None:
-            found[key] = f"{name}: is empty; leave the key out for its default"
+            found[key] = [f"{name}: is empty; leave the key out for its default"]
         elif not isinstance(value, kind):
-            found[key] = f"{name}: {_kind(value)} was given; accepted is {accepted}"
+            found[key] = [f"{name}: {_kind(value)} was given; accepted is {accepted}"]
+        elif option.get("type") == "bool" and str(value).lower() not in BOOLEANS:
+            found[key] = [f"{name}: {value!r} is not accepted: a boolean, true or false"]
         elif kind is list and not all(isinstance(item, of_kind) for item in value):
             odd = next(item for item in value if not isinstance(item, of_kind))
-            found[key] = f"{name}: {_kind(odd)} stands in the list; accepted in it is {each}"
+            found[key] = [f"{name}: {_kind(odd)} stands in the list; accepted in it is {each}"]
         elif kind is dict and "options" in option:
             nested = type_problems(value, option["options"], f"{name}.")
             if nested:
-                found[key] = next(iter(nested.values()))
+                found[key] = [problem for problems_of_key in nested.values() for problem in problems_of_key]
     return found
 
 
@@ -159,10 +208,12 @@ def _known(app: App, schema: Schema) -> dict[str, t.Any]:
 
 
 def _spec(schema: Schema) -> dict[str, t.Any]:
-    """The schema as ArgumentSpecValidator takes it: types and choices."""
+    """The schema as ArgumentSpecValidator takes it: types and choices, except for numbers, which are ours to check."""
     kept = ("type", "elements", "choices")
     spec = {key: {name: option[name] for name in kept if name in option} for key, option in schema.items()}
     for key, option in schema.items():
+        if option.get("type") in ("int", "float"):
+            spec[key]["type"] = "raw"
         if "options" in option:
             spec[key]["options"] = _spec(option["options"])
     return spec
@@ -197,11 +248,9 @@ def _domain_problems(domains: t.Sequence[str]) -> list[str]:
     found = []
     for domain in domains:
         text = str(domain)
-        if len(text) > 253 or not DOMAIN.fullmatch(text):
-            near = text.lower()
-            hint = f"; did you mean {near!r}?" if near != text and DOMAIN.fullmatch(near) else ""
+        if not _is_host(text, DOMAIN):
             rule = "a lower-case host name such as shop.example.com or *.example.com"
-            found.append(f"domains: {text!r} is not {rule}{hint}")
+            found.append(f"domains: {text!r} is not {rule}{_lower_case_hint(text, DOMAIN)}")
     if len(set(domains)) < len(domains):
         found.append("domains: a host name stands there twice")
     if str(domains[0]).startswith("*."):
@@ -209,19 +258,96 @@ def _domain_problems(domains: t.Sequence[str]) -> list[str]:
     return found
 
 
+def _is_host(text: str, form: re.Pattern[str]) -> bool:
+    return len(text) <= 253 and form.fullmatch(text) is not None
+
+
+def _lower_case_hint(text: str, form: re.Pattern[str]) -> str:
+    near = text.lower()
+    return f"; did you mean {near!r}?" if near != text and _is_host(near, form) else ""
+
+
 def _number_problems(app: App) -> list[str]:
+    """Numbers that are none, or out of their range, at any depth."""
     found = []
-    workers = app.get("workers", "auto")
-    if workers != "auto" and not _is_in(workers, WORKERS):
-        found.append(f"workers: {workers!r} is not accepted: auto, or a whole number from 1 to 512")
-    for key in ("timeout", "graceful_timeout"):
-        if key in app and not _is_in(app[key], SECONDS):
-            found.append(f"{key}: {app[key]!r} is not accepted: whole seconds from 1 to 3600")
+    for path, accepted in NUMBERS.items():
+        value = _at(app, path)
+        if value is None or (path == "workers" and value == "auto"):
+            continue
+        number = _number(value, accepted.whole)
+        if number is None or not accepted.low <= number <= accepted.high:
+            found.append(f"{path}: {value!r} is not accepted: {accepted.rule}")
     return found
 
 
-def _is_in(value: t.Any, accepted: range) -> bool:
-    return not isinstance(value, bool) and str(value).isascii() and str(value).isdigit() and int(value) in accepted
+def _at(app: App, path: str) -> t.Any:
+    """The value of a key, its path with dots between; None where it is not given."""
+    value: t.Any = app
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _number(value: t.Any, whole: bool) -> float | None:
+    """The number that a value is, also as the text that ``-e`` makes of it; None for what is no such number."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}" if whole else r"[0-9]{1,9}(\.[0-9]{1,9})?", value):
+        return float(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, float) and math.isfinite(value) and not whole:
+        return value
+    return None
+
+
+def _worker_problems(app: App) -> list[str]:
+    """Keys that the worker class of the application does not use."""
+    chosen = app.get("worker_class", "sync")
+    found = []
+    for key, classes in CLASSES.items():
+        if key in app and chosen not in classes:
+            rule = f"used with worker_class {' or '.join(classes)} alone, and worker_class is {chosen}"
+            found.append(f"{key}: {app[key]!r} is not accepted: {rule}")
+    return found
+
+
+def _health_problems(health: t.Mapping[str, t.Any]) -> list[str]:
+    found = []
+    ready = health.get("ready", "/ready")
+    if not PATH.fullmatch(ready):
+        rule = "a path that starts with a slash, of printable ASCII characters without spaces"
+        found.append(f"health.ready: {ready!r} is not accepted: {rule}")
+    host = health.get("host", "localhost")
+    if not _is_host(host, HOST):
+        rule = "a lower-case host name without a wildcard, such as shop.example.com"
+        found.append(f"health.host: {host!r} is not accepted: {rule}{_lower_case_hint(host, HOST)}")
+    latency = _number(health.get("latency", 1), whole=False) or 0
+    if not 0 < latency <= (_number(health.get("timeout", 30), whole=True) or 0):
+        found.append(f"health.latency: {health['latency']!r} is not accepted: {NUMBERS['health.latency'].rule}")
+    try:
+        re.compile(health.get("body", ""))
+    except (re.error, OverflowError, RecursionError) as error:
+        rule = f"a regular expression of Python ({error})"
+        found.append(f"health.body: {health['body']!r} is not accepted: {rule}")
+    return found
+
+
+def _hook_problems(hooks: t.Mapping[str, t.Any]) -> list[str]:
+    rule = "a shell command on one line; each command is an item of its own"
+    return [
+        f"hooks.{name}: {command!r} is not accepted: {rule}"
+        for name, commands in hooks.items()
+        if isinstance(commands, list)
+        for command in commands
+        if not command.strip() or re.search(r"[\0\r\n]", command)
+    ]
+
+
+def _label_problems(app: App) -> list[str]:
+    label = app.get("release_label")
+    if label is None or LABEL.fullmatch(label):
+        return []
+    rule = "1 to 64 letters, digits, dots, underscores, plus signs, slashes and hyphens, a letter or a digit first"
+    return [f"release_label: {label!r} is not accepted: {rule}"]
 
 
 def _environment_problems(variables: t.Mapping[t.Any, t.Any]) -> list[str]:
@@ -259,9 +385,16 @@ def _source_problems(app: App, resolve: t.Callable[[str], Path]) -> list[str]:
         found.append(str(error))
     name = str(app.get("requirements", "requirements.txt"))
     try:
-        if "gunicorn" not in read_requirements(root, name, entries, exclude).names:
+        required = read_requirements(root, name, entries, exclude)
+        if "gunicorn" not in required.names:
             cure = "add it and lock again"
             found.append(f"requirements: {name} does not list gunicorn, which serves the application; {cure}")
+        elif app.get("worker_class") == "gevent" and not {"gevent", "gunicorn[gevent]"} & {
+            *required.names,
+            *required.extras,
+        }:
+            cure = "write gunicorn[gevent] and lock again"
+            found.append(f"requirements: {name} does not list gevent, which worker_class gevent needs; {cure}")
     except SourceError as error:
         found.append(f"requirements: {error}")
     return found

@@ -38,11 +38,33 @@ OTHER = {
     "python": "python3.13",
     "requirements": "requirements/production.txt",
     "workers": 7,
+    "worker_class": "gevent",
+    "threads": 8,
+    "worker_connections": 9,
     "timeout": 61,
     "graceful_timeout": 62,
+    "gunicorn_settings": {"max_requests": 1000},
+    "health.ready": "/healthz",
+    "health.status": 204,
+    "health.host": "localhost",
+    "health.timeout": 63,
+    "health.settle": 2.5,
+    "health.body": "ok",
+    "health.latency": 0.5,
+    "hooks.once": ["flask db upgrade"],
+    "hooks.before_switch": ["flask warm"],
+    "hooks.after_switch": ["flask tell"],
+    "hooks.timeout": 64,
+    "overlap": False,
+    "confirm": 65,
+    "keep_releases": 6,
+    "release_label": "v1.2",
     "env": {"DEBUG": "1"},
     "logs.to": "files",
 }
+
+# Keys that may be left out and have no default: what they would say is another key's to say, or is not said at all.
+WITHOUT_DEFAULT = {"health.host", "health.latency", "release_label"}
 
 # Options that are computed from a key of the application and do not repeat it.
 COMPUTED = {"nginx_read_timeout"}
@@ -138,7 +160,7 @@ def test_a_documented_source_is_the_source(role: str, name: str, option: dict[st
     text = str(defaults(role)[name])
     read = re.findall(r"\(?(flask_app(?:\.\w+| \| default\(\{\}\)\)\.\w+)+)", text)
     keys = [key.replace(" | default({}))", "") for key in read]
-    said = re.findall(r"Default is (?:the first of )?C\((flask_app[\w.]+)\)", sentences(option))
+    said = re.findall(r"(?:Default is|or else) (?:the first of )?C\((flask_app[\w.]+)\)", sentences(option))
     assert said == ([] if name in COMPUTED else keys)
 
 
@@ -157,6 +179,12 @@ def test_one_variable_moves_the_root_of_all_roles(role: str) -> None:
     assert list(moved) == [f"{role}_root"]
 
 
+@pytest.mark.parametrize("role", ["gunicorn", "release", "venv"])
+def test_one_variable_makes_all_roles_wait_for_the_lock(role: str) -> None:
+    waits = {name: value for name, value in render(role, {**SHOP, "flask_lock_wait": 7}).items() if value == 7}
+    assert list(waits) == [f"{role}_lock_wait"]
+
+
 # --- the schema of the application --------------------------------------------------------------------------------
 
 
@@ -170,12 +198,12 @@ def test_setting_a_key_to_its_documented_default_changes_nothing(key: str) -> No
 @pytest.mark.parametrize("key", OTHER)
 def test_setting_a_key_to_something_else_changes_something(key: str) -> None:
     variables = with_key(key, OTHER[key])
-    assert OTHER[key] != schema()[key]["default"]
+    assert OTHER[key] != schema()[key].get("default")
     assert any(render(role, variables) != render(role, SHOP) for role in ROLES)
 
 
 def test_every_key_has_a_default_or_is_required() -> None:
-    without = {key for key, option in schema().items() if "default" not in option}
+    without = {key for key, option in schema().items() if "default" not in option} - WITHOUT_DEFAULT
     assert without == {key for key, option in schema().items() if option.get("required")}
     assert without == set(t.cast("dict[str, t.Any]", SHOP["flask_app"]))
     assert {*without, *OTHER, "state"} == set(schema())

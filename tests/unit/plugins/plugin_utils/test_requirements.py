@@ -72,7 +72,21 @@ def test_a_plain_file(tmp_path: Path) -> None:
     ],
 )
 def test_one_line(tmp_path: Path, line: str, names: set[str]) -> None:
-    assert read(tmp_path, f"{line}\n") == Requirements({"requirements.txt": f"{line}\n"}, False, names)
+    found = read(tmp_path, f"{line}\n")
+    assert (found.files, found.hashed, found.names) == ({"requirements.txt": f"{line}\n"}, False, names)
+
+
+@pytest.mark.parametrize(
+    ("text", "extras"),
+    [
+        ("gunicorn\n", set()),
+        ("gunicorn[gevent, setproctitle]==27.0.1\n", {"gunicorn[gevent]", "gunicorn[setproctitle]"}),
+        ("Gunicorn[GEvent]\na[x_y]\n", {"gunicorn[gevent]", "a[x-y]"}),
+        ("gunicorn\n-c other.txt\n", set()),
+    ],
+)
+def test_extras(tmp_path: Path, text: str, extras: set[str]) -> None:
+    assert read(tmp_path, text, other="gunicorn[gevent]\n").extras == extras
 
 
 @pytest.mark.parametrize(
@@ -86,7 +100,8 @@ def test_one_line(tmp_path: Path, line: str, names: set[str]) -> None:
     ],
 )
 def test_hashes_over_several_lines(tmp_path: Path, text: str) -> None:
-    assert read(tmp_path, text)[1:] == (True, {"a", "b"})
+    found = read(tmp_path, text)
+    assert (found.hashed, found.names) == (True, {"a", "b"})
 
 
 def test_continued_lines_count_from_their_first(tmp_path: Path) -> None:

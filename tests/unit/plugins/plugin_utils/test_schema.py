@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ansible_collections.wsgiops.flask.plugins.plugin_utils import _schema
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._schema import RESERVED_NAMES, problems
 
 App = dict[str, t.Any]
@@ -58,12 +59,37 @@ def test_an_application_with_every_key_has_no_problems(check: Check, app: App, s
         "python": "/usr/bin/python3.11",
         "requirements": "requirements.txt",
         "workers": 4,
+        "worker_class": "gthread",
+        "threads": 8,
+        "worker_connections": 500,
         "timeout": 60,
         "graceful_timeout": 120,
+        "gunicorn_settings": {"max_requests": 1000, "preload_app": True, "dirty_apps": ["a:A"], "loglevel": "debug"},
+        "health": {
+            "ready": "/healthz/ready?deep=1",
+            "status": 204,
+            "host": "localhost",
+            "timeout": 60,
+            "settle": 0.5,
+            "body": r"^ok\b",
+            "latency": 1.5,
+        },
+        "hooks": {
+            "once": ["flask db upgrade"],
+            "before_switch": ["flask warm"],
+            "after_switch": ["flask tell 'done'", "true"],
+            "timeout": 600,
+        },
+        "overlap": False,
+        "confirm": 120,
+        "keep_releases": 3,
+        "release_label": "v1.0/rc-1+b_2",
         "env": {"DEBUG": "0", "POOL": 5, "_X": 1.5},
         "logs": {"to": "files"},
     }
     assert {*app, *every} == set(schema)
+    for key in ("health", "hooks", "logs"):
+        assert set(every[key]) == set(schema[key]["options"])
     assert check(**every) == []
 
 
@@ -139,7 +165,8 @@ def test_without_a_name_the_position_tells_which(app: App, schema: t.Any) -> Non
         ({"state": "gone"}, ["state", "present, absent", "gone"]),
         ({"logs": {"to": "file"}}, ["logs.to: ", "journal, files", "'file'"]),
         ({"remove_data": "maybe"}, ["remove_data: ", "'maybe'", "boolean"]),
-        ({"timeout": "soon"}, ["timeout: ", "'soon'", "int"]),
+        ({"overlap": "y"}, ["overlap: ", "'y'", "boolean"]),
+        ({"worker_class": "eventlet"}, ["worker_class: ", "sync, gthread, gevent", "'eventlet'"]),
     ],
 )
 def test_a_value_of_another_type_or_choice(check: Check, change: App, fragments: list[str]) -> None:
@@ -170,11 +197,37 @@ def test_a_value_of_another_type_or_choice(check: Check, change: App, fragments:
         ("logs", 5, "logs: a number was given; accepted is a dictionary"),
         ("logs", {"to": None}, "logs.to: is empty; leave the key out for its default"),
         ("logs", {"to": 5}, "logs.to: a number was given; accepted is a string"),
+        ("gunicorn_settings", ["preload_app"], "gunicorn_settings: a list was given; accepted is a dictionary"),
+        ("health", "/ready", "health: a string was given; accepted is a dictionary"),
+        ("health", {"ready": 5}, "health.ready: a number was given; accepted is a string"),
+        ("health", {"body": ["ok"]}, "health.body: a list was given; accepted is a string"),
+        ("health", {"latency": None}, "health.latency: is empty; leave the key out for its default"),
+        ("hooks", "true", "hooks: a string was given; accepted is a dictionary"),
+        ("hooks", {"once": "true"}, "hooks.once: a string was given; accepted is a list"),
+        ("hooks", {"once": [5]}, "hooks.once: a number stands in the list; accepted in it is a string"),
+        ("release_label", 1.2, "release_label: a number was given; accepted is a string"),
+        ("overlap", [True], "overlap: [True] is not accepted: a boolean, true or false"),
     ],
 )
 def test_a_value_that_ansible_would_convert(check: Check, key: str, value: t.Any, told: str) -> None:
     [problem] = check(**{key: value})
     assert problem.endswith(f": {told}")
+
+
+def test_every_nested_value_of_a_wrong_type_is_told(check: Check) -> None:
+    found = check(health={"ready": 5, "body": 6, "timeout": "soon", "status": 7}, hooks={"onec": []})
+    assert [problem.removeprefix("shop: ").split(": ")[0] for problem in found] == [
+        "hooks.onec",
+        "health.ready",
+        "health.body",
+        "health.status",
+        "health.timeout",
+    ]
+
+
+@pytest.mark.parametrize("value", [True, False, "true", "False", "yes", "off", "1", 0])
+def test_what_the_filter_bool_takes_is_a_boolean(check: Check, value: t.Any) -> None:
+    assert check(overlap=value) == []
 
 
 def test_two_entries_without_a_name_are_told_apart(app: App, schema: t.Any) -> None:
@@ -275,16 +328,196 @@ def test_bad_workers(check: Check, workers: t.Any) -> None:
     ]
 
 
-@pytest.mark.parametrize("key", ["timeout", "graceful_timeout"])
-@pytest.mark.parametrize("seconds", [1, 3600, "30"])
-def test_good_timeouts(check: Check, key: str, seconds: t.Any) -> None:
-    assert check(**{key: seconds}) == []
+SECONDS = "whole seconds from 1 to 3600"
+NUMBERS = [
+    ("timeout", 1, 3600, SECONDS),
+    ("graceful_timeout", 1, 3600, SECONDS),
+    ("threads", 1, 512, "a whole number from 1 to 512"),
+    ("worker_connections", 1, 65535, "a whole number from 1 to 65535"),
+    ("health.status", 100, 599, "an HTTP status, a whole number from 100 to 599"),
+    ("health.timeout", 1, 3600, SECONDS),
+    ("hooks.timeout", 1, 3600, SECONDS),
+    ("confirm", 0, 3600, "whole seconds from 0 to 3600; 0 is off"),
+    ("keep_releases", 2, 100, "a whole number from 2 to 100"),
+    ("health.settle", 0, 60, "seconds from 0 to 60"),
+]
+WHOLE = [number for number in NUMBERS if number[0] != "health.settle"]
 
 
-@pytest.mark.parametrize("key", ["timeout", "graceful_timeout"])
-@pytest.mark.parametrize("seconds", [0, 3601, -1, True, " 5"])
-def test_bad_timeouts(check: Check, key: str, seconds: t.Any) -> None:
-    assert check(**{key: seconds}) == [f"shop: {key}: {seconds!r} is not accepted: whole seconds from 1 to 3600"]
+def with_number(key: str, value: t.Any) -> App:
+    """The change that sets a key, its path with a dot between, of an application that may have it."""
+    outer, _dot, inner = key.partition(".")
+    return {"worker_class": "gthread", outer: {inner: value} if inner else value}
+
+
+def test_the_tests_know_all_numbers() -> None:
+    assert {key for key, *_range in NUMBERS} | {"workers", "health.latency"} == set(_schema.NUMBERS)
+
+
+@pytest.mark.parametrize(("key", "low", "high", "rule"), NUMBERS)
+def test_good_numbers(check: Check, key: str, low: int, high: int, rule: str) -> None:
+    for value in (low, high, str(low), str(high)):
+        assert check(**with_number(key, value)) == []
+
+
+@pytest.mark.parametrize(("key", "low", "high", "rule"), NUMBERS)
+def test_bad_numbers(check: Check, key: str, low: int, high: int, rule: str) -> None:
+    bad = [
+        low - 1,
+        high + 1,
+        -1,
+        True,
+        " 5",
+        "5 ",
+        "5\n",
+        "soon",
+        "",
+        "٣",
+        [5],
+        {},
+        float("nan"),
+        float("inf"),
+        "1e2",
+        10**30,
+    ]
+    for value in bad:
+        assert check(**with_number(key, value)) == [f"shop: {key}: {value!r} is not accepted: {rule}"]
+
+
+@pytest.mark.parametrize(("key", "low", "high", "rule"), WHOLE)
+def test_a_part_of_a_whole_number(check: Check, key: str, low: int, high: int, rule: str) -> None:
+    for value in (high - 0.5, float(high), f"{low}.5"):
+        assert check(**with_number(key, value)) == [f"shop: {key}: {value!r} is not accepted: {rule}"]
+
+
+@pytest.mark.parametrize("settle", [0.5, "0.5", 59.9, 0.0])
+def test_settling_takes_parts_of_seconds(check: Check, settle: t.Any) -> None:
+    assert check(health={"settle": settle}) == []
+
+
+@pytest.mark.parametrize("latency", [0.001, 1, "1.5", 30])
+def test_good_latency(check: Check, latency: t.Any) -> None:
+    assert check(health={"latency": latency}) == []
+
+
+@pytest.mark.parametrize("latency", [0, "0", 0.0, -1, 30.1, True, "fast", float("nan")])
+def test_bad_latency(check: Check, latency: t.Any) -> None:
+    rule = "seconds, more than 0 and not more than health.timeout"
+    assert check(health={"latency": latency}) == [f"shop: health.latency: {latency!r} is not accepted: {rule}"]
+
+
+def test_the_ceiling_of_latency_is_the_time_there_is(check: Check) -> None:
+    assert check(health={"latency": 60, "timeout": "60"}) == []
+    assert len(check(health={"latency": 5, "timeout": 4})) == 1
+
+
+def test_numbers_of_an_application_that_goes_do_not_count(check: Check) -> None:
+    assert check(state="absent", timeout="soon", health={"status": 0}) == []
+
+
+# --- worker classes -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("key", "classes"), [("threads", {"gthread"}), ("worker_connections", {"gevent", "gthread"})])
+@pytest.mark.parametrize("chosen", [..., "sync", "gthread", "gevent"])
+def test_keys_that_go_with_a_worker_class(check: Check, app: App, key: str, classes: set[str], chosen: t.Any) -> None:
+    Path(app["source"], "requirements.txt").write_text("gunicorn[gevent]\n")
+    found = check(worker_class=chosen, **{key: 5})
+    if chosen in classes:
+        assert found == []
+    else:
+        is_now = "sync" if chosen is ... else chosen
+        rule = f"used with worker_class {' or '.join(sorted(classes))} alone, and worker_class is {is_now}"
+        assert found == [f"shop: {key}: 5 is not accepted: {rule}"]
+
+
+@pytest.mark.parametrize(
+    "text", ["gunicorn[gevent]\n", "gunicorn[setproctitle,gevent]\n", "gunicorn\ngevent==26.9.0\n"]
+)
+def test_gevent_is_in_the_requirements(check: Check, app: App, text: str) -> None:
+    Path(app["source"], "requirements.txt").write_text(text)
+    assert check(worker_class="gevent") == []
+
+
+@pytest.mark.parametrize("text", ["gunicorn\n", "gunicorn[gthread]\n", "gunicorn\n# gevent\n", "gunicorn\nx[gevent]\n"])
+def test_gevent_is_not_in_the_requirements(check: Check, app: App, text: str) -> None:
+    Path(app["source"], "requirements.txt").write_text(text)
+    assert check(worker_class="gthread") == []
+    assert check(worker_class="gevent") == [
+        "shop: requirements: requirements.txt does not list gevent, which worker_class gevent needs; "
+        "write gunicorn[gevent] and lock again"
+    ]
+
+
+def test_gunicorn_settings_are_looked_at(check: Check) -> None:
+    assert check(gunicorn_settings={"bind": "0.0.0.0:80", "keepalive": {}}) == [
+        "shop: gunicorn_settings: 'bind' is not accepted: systemd makes the socket and hands it to gunicorn",
+        "shop: gunicorn_settings.keepalive: {} is not accepted: a string, a number, a boolean, or a list of these",
+    ]
+
+
+# --- health -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/", "/ready", "/a/b-c_d.e~f", "/ready?deep=1&x=%20", "/!\"#$'();"])
+def test_a_good_path(check: Check, path: str) -> None:
+    assert check(health={"ready": path}) == []
+
+
+@pytest.mark.parametrize("path", ["", "ready", "http://a/ready", "/a b", "/ä", "/a\n", "/\t", "/\0", "/\x7f", " /"])
+def test_a_bad_path(check: Check, path: str) -> None:
+    rule = "a path that starts with a slash, of printable ASCII characters without spaces"
+    assert check(health={"ready": path}) == [f"shop: health.ready: {path!r} is not accepted: {rule}"]
+
+
+@pytest.mark.parametrize("host", ["shop.example.com", "other.example", "localhost", "192.0.2.1"])
+def test_a_good_host_of_probes(check: Check, host: str) -> None:
+    assert check(health={"host": host}) == []
+
+
+@pytest.mark.parametrize("host", ["", "*.example.com", "a b", "a:80", "a_b", "a\n", "x" * 64, "xx." * 84 + "xx"])
+def test_a_bad_host_of_probes(check: Check, host: str) -> None:
+    rule = "a lower-case host name without a wildcard, such as shop.example.com"
+    assert check(health={"host": host}) == [f"shop: health.host: {host!r} is not accepted: {rule}"]
+
+
+def test_a_host_of_probes_in_capitals_is_told_in_small_letters(check: Check) -> None:
+    [problem] = check(health={"host": "Shop.Example.com"})
+    assert problem.endswith("; did you mean 'shop.example.com'?")
+
+
+@pytest.mark.parametrize("body", ["", "ok", '"status": "ok"', "(?i)^OK$", "a|b", "ä"])
+def test_a_good_expression(check: Check, body: str) -> None:
+    assert check(health={"body": body}) == []
+
+
+@pytest.mark.parametrize("body", ["(", "*", "[a", "(?P<a", "a{99999999999999999999}", "(" * 5000 + ")" * 5000])
+def test_a_bad_expression(check: Check, body: str) -> None:
+    [problem] = check(health={"body": body})
+    assert problem.startswith(f"shop: health.body: {body!r} is not accepted: a regular expression of Python (")
+
+
+# --- hooks and labels ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hook", ["once", "before_switch", "after_switch"])
+def test_hooks(check: Check, hook: str) -> None:
+    assert check(hooks={hook: []}) == []
+    assert check(hooks={hook: ["a && b | c > d", "echo 'ä'\t\"$HOME\""]}) == []
+    rule = "a shell command on one line; each command is an item of its own"
+    for command in ("", " ", "a\nb", "a\n", "a\rb", "a\0"):
+        assert check(hooks={hook: ["true", command]}) == [f"shop: hooks.{hook}: {command!r} is not accepted: {rule}"]
+
+
+@pytest.mark.parametrize("label", ["1", "v1.2.3", "release/2026-11+build_5", "x" * 64])
+def test_a_good_label(check: Check, label: str) -> None:
+    assert check(release_label=label) == []
+
+
+@pytest.mark.parametrize("label", ["", "-x", ".x", "/x", "a b", "a\n", "a;b", "ä", "x" * 65, "a@b", "a=b", '"'])
+def test_a_bad_label(check: Check, label: str) -> None:
+    rule = "1 to 64 letters, digits, dots, underscores, plus signs, slashes and hyphens, a letter or a digit first"
+    assert check(release_label=label) == [f"shop: release_label: {label!r} is not accepted: {rule}"]
 
 
 # --- environment --------------------------------------------------------------------------------------------------
