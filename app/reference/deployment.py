@@ -13,10 +13,11 @@ from reference.logs import request_id
 
 
 def facts() -> dict[str, object]:
-    """Return the facts, ready for JSON. `client` is None where no trusted proxy names it: a unix socket has no peer
-    address."""
+    """Return the facts, ready for JSON. `release_label` is None for a release without one, `client` where no trusted
+    proxy names it: a unix socket has no peer address."""
     return {
         "release": current_app.config["RELEASE"],
+        "release_label": current_app.config["RELEASE_LABEL"],
         "worker_class": current_app.config["WORKER_CLASS"],
         "pid": os.getpid(),
         "server": request.environ.get("SERVER_SOFTWARE"),

@@ -12,6 +12,7 @@ MAX_PROXY_HOPS = 10  # ours: longer chains are typing errors
 
 DEFAULTS = {
     "RELEASE": "development",
+    "RELEASE_LABEL": None,
     "WORKER_CLASS": "development",
     "DATABASE": None,
     "PROXY_HOPS": 0,
@@ -22,7 +23,7 @@ DEFAULTS = {
 }
 
 # from_prefixed_env() reads each value as JSON if it can: the release 12345678 would become a number, 12e45678 infinity.
-TEXT = ("RELEASE", "WORKER_CLASS", "DATABASE", "SECRET_KEY")
+TEXT = ("RELEASE", "RELEASE_LABEL", "WORKER_CLASS", "DATABASE", "SECRET_KEY")
 
 
 def load(app: Flask, overrides: Mapping[str, object]) -> None:
@@ -35,6 +36,7 @@ def load(app: Flask, overrides: Mapping[str, object]) -> None:
 
     for key in ("RELEASE", "WORKER_CLASS"):
         config[key] = config[key] or DEFAULTS[key]
+    config["RELEASE_LABEL"] = config["RELEASE_LABEL"] or None
     for key in ("SESSION_COOKIE_SECURE", "SESSION_COOKIE_HTTPONLY"):
         config[key] = flag(key, config[key])
     config["PROXY_HOPS"] = proxy_hops(config["PROXY_HOPS"])

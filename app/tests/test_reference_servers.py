@@ -120,6 +120,26 @@ def test_gunicorn_on_a_unix_socket(app_folder: Path, tmp_path: Path) -> None:
         assert server.wait(DEADLINE) == 0
 
 
+@pytest.mark.parametrize("options", [["gthread", "--threads", "4"], ["gevent"]], ids=lambda options: options[0])
+def test_one_worker_waits_for_several_requests_at_once(app_folder: Path, tmp_path: Path, options: list[str]) -> None:
+    """/slow and /test hold neither a thread nor, under gevent, the process."""
+    pytest.importorskip("gunicorn", reason="gunicorn is not installed")
+    if "gevent" in options:
+        pytest.importorskip("gevent", reason="gevent is not installed")
+    path, log = tmp_path / "app.sock", tmp_path / "log"
+    command = ["gunicorn", "--bind", f"unix:{path}", "--worker-class", *options, "--no-control-socket", "wsgi:app"]
+    with running(command, app_folder, log, FLASK_WORKER_CLASS=options[0]) as server:
+        wait_for(lambda: get(UnixConnection(path), "/health"), server, log)
+        with ThreadPoolExecutor(4) as pool:
+            start = time.monotonic()
+            answers = list(pool.map(lambda _: get(UnixConnection(path), "/slow?seconds=1"), range(4)))
+            assert time.monotonic() - start < 3.5, "one after the other they take 4 s"
+        assert len({answer["pid"] for answer in answers}) == 1
+        assert get(UnixConnection(path), "/ready")["checks"] == {"database": "ok"}
+        server.terminate()
+        assert server.wait(DEADLINE) == 0
+
+
 def test_gunicorn_does_not_start_with_a_wrong_setting(app_folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("gunicorn", reason="gunicorn is not installed")
     log = tmp_path / "log"

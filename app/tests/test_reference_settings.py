@@ -125,12 +125,20 @@ def test_a_flag_that_is_none_stops_the_start(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("value", ["12345678", "12e45678", "null", "true"])
 def test_texts_stay_texts(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     """Flask reads variables as JSON; an id or a key that happens to be valid JSON must not change."""
-    for key in ("RELEASE", "WORKER_CLASS", "DATABASE", "SECRET_KEY"):
+    keys = ("RELEASE", "RELEASE_LABEL", "WORKER_CLASS", "DATABASE", "SECRET_KEY")
+    for key in keys:
         monkeypatch.setenv(f"FLASK_{key}", value)
     config = create_app().config
-    assert [config[key] for key in ("RELEASE", "WORKER_CLASS", "DATABASE", "SECRET_KEY")] == [value] * 4
+    assert [config[key] for key in keys] == [value] * len(keys)
 
 
 def test_an_empty_release_is_no_release(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLASK_RELEASE", "")
     assert create_app().config["RELEASE"] == "development"
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_release_need_not_have_a_label(monkeypatch: pytest.MonkeyPatch, value: str | None) -> None:
+    if value is not None:
+        monkeypatch.setenv("FLASK_RELEASE_LABEL", value)
+    assert create_app().config["RELEASE_LABEL"] is None

@@ -17,9 +17,11 @@ from reference import create_app, readiness
 
 def test_whoami_tells_what_the_unit_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLASK_RELEASE", "20260101-ab12")
+    monkeypatch.setenv("FLASK_RELEASE_LABEL", "v1.2")
     monkeypatch.setenv("FLASK_WORKER_CLASS", "gthread")
     answer = create_app().test_client().get("/whoami", headers={"X-Request-ID": "request-0001"}).get_json()
     assert answer["release"] == "20260101-ab12"
+    assert answer["release_label"] == "v1.2"
     assert answer["worker_class"] == "gthread"
     assert answer["pid"] == os.getpid()
     assert answer["request_id"] == "request-0001"
@@ -32,6 +34,7 @@ def test_whoami_tells_what_the_unit_set(monkeypatch: pytest.MonkeyPatch) -> None
 def test_whoami_says_development_where_no_unit_set_anything(client: FlaskClient) -> None:
     answer = client.get("/whoami").get_json()
     assert (answer["release"], answer["worker_class"]) == ("development", "development")
+    assert answer["release_label"] is None
 
 
 def test_whoami_shows_forwarding_headers_as_they_arrived(client: FlaskClient) -> None:
@@ -51,6 +54,12 @@ def test_the_page_shows_the_same_facts(client: FlaskClient) -> None:
     assert shown["Request id"] == "request-0002"
     assert shown["Flask"] == facts["versions"]["flask"]
     assert shown["gunicorn"] == (facts["versions"]["gunicorn"] or "not installed")
+
+
+def test_the_page_shows_the_label_next_to_the_release(client: FlaskClient) -> None:
+    assert "<h1>Release <code>development</code></h1>" in client.get("/").text
+    client.application.config["RELEASE_LABEL"] = "v1.2"
+    assert "<h1>Release <code>development</code> (v1.2)</h1>" in client.get("/").text
 
 
 def test_an_empty_peer_address_is_unknown_not_empty(client: FlaskClient) -> None:
@@ -73,7 +82,8 @@ def test_the_page_loads_nothing_from_elsewhere(client: FlaskClient) -> None:
 
 
 def test_the_page_escapes_what_it_shows(client: FlaskClient) -> None:
-    client.application.config["RELEASE"] = "<script>alert(1)</script>"
+    for key in ("RELEASE", "RELEASE_LABEL"):
+        client.application.config[key] = "<script>alert(1)</script>"
     assert "<script>" not in client.get("/").text
 
 
