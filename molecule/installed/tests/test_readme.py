@@ -101,6 +101,15 @@ def test_readme_from_build_to_removal(shop, user):
             assert traffic.get(shop.address, "/whoami", DOMAIN).json()["release"] == shop.release
             assert "changed=0" in recap(on_the_controller(command))
             assert "changed=0" in recap(on_the_controller(command + " --check --diff"))
+        elif ".deploy" in command:
+            old = shop.release
+            with (work.parent / "shop" / "shop" / "__init__.py").open("a") as module:
+                module.write("CHANGED = True\n")
+            assert "changed=2" in recap(on_the_controller(command))
+            assert traffic.get(shop.address, "/whoami", DOMAIN).json()["release"] == shop.release != old
+        elif ".rollback" in command:
+            assert "changed=1" in recap(on_the_controller(command))
+            assert traffic.get(shop.address, "/whoami", DOMAIN).json()["release"] == shop.release == old
         else:
             on_the_controller(command)
     assert any("collection install" in command for command in ran)

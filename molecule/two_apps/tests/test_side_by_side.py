@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 
 import pytest
 from hostlab import controller, traffic
+from hostlab.deployment import copy_of_the_app
 
 # What each further unchanged application may add to a run.
 REMOTE_EXECUTIONS_EACH = 5
@@ -85,8 +85,7 @@ def test_a_further_unchanged_application_is_cheap(shop, tmp_path, capsys):
 
 def test_change_under_traffic_loses_no_request(shop, desk, tmp_path):
     """A new line of code is a new release; the other application does not notice, the old release is gone."""
-    source = tmp_path / "app"
-    shutil.copytree(controller.CHECKOUT / "app", source, ignore=shutil.ignore_patterns("__pycache__"))
+    source = copy_of_the_app(tmp_path / "app")
     (source / "reference" / "__init__.py").open("a").write("\nCHANGED = True\n")
     apps = variables(shop)
     apps[0]["source"] = str(source)
@@ -122,25 +121,6 @@ def test_slow_request_is_finished_by_the_old_release(desk, tmp_path):
     assert stream.failures == [], stream.explain()
     assert old in {outcome.answer.json()["release"] for outcome in stream.outcomes}
     assert run_with(desk, tmp_path, variables(desk)).status == 0
-
-
-@pytest.mark.parametrize("broken", ["raise RuntimeError('on import')", "def (", "import nothing_of_this_name"])
-def test_release_that_does_not_start_never_serves(shop, tmp_path, broken):
-    source = tmp_path / "app"
-    shutil.copytree(controller.CHECKOUT / "app", source, ignore=shutil.ignore_patterns("__pycache__"))
-    (source / "reference" / "views.py").open("a").write(f"\n{broken}\n")
-    apps = variables(shop)
-    apps[0]["source"] = str(source)
-    before = shop.release, shop.master, shop.history()
-    with traffic.traffic(shop.address, "/whoami", "shop.example.com") as stream:
-        run = run_with(shop, tmp_path, apps, check=False)
-    assert run.failed == {shop.inventory_name: 1}
-    assert f"release {before[0]} still serves" in run.output
-    assert broken.split("(")[0] in run.output  # the log of the candidate
-    assert stream.failures == [], stream.explain()
-    assert (shop.release, shop.master, shop.history()) == before
-    assert shop.run("ls /opt/shop/releases").split().count(before[0]) == 1
-    assert shop.run("ls /run/shop") == f"{before[0]}.sock"
 
 
 OTHER_SITE = "server { listen 80 default_server; server_name other.example.com; return 200 other; }"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -35,6 +36,23 @@ class Run:
     def _recap(self, column: str) -> dict[str, int]:
         rows = re.findall(rf"^(\S+)\s+: ok=.*\b{column}=(\d+)", self.output, re.MULTILINE)
         return {host: int(count) for host, count in rows}
+
+    def error(self, host: str) -> str:
+        """The message of the task that failed on ``host``."""
+        found = re.search(rf"^fatal: \[{re.escape(host)}\]: FAILED! => (\{{.*\}})$", self.output, re.MULTILINE)
+        assert found, self.output[-6000:]
+        return str(json.loads(found[1])["msg"])
+
+    def result(self, task: str, host: str) -> dict[str, object]:
+        """What the task whose name ends in ``task`` returned for ``host``; needs -v."""
+        found = re.search(
+            rf"^TASK \[[^\n]*{re.escape(task)}\] \**\n(?:(?!TASK \[)[^\n]*\n)*?"
+            rf"(?:ok|changed|skipping): \[{re.escape(host)}\] => (\{{[^\n]*\}})$",
+            self.output,
+            re.MULTILINE,
+        )
+        assert found, self.output[-6000:]
+        return json.loads(found[1])
 
     def remote_executions(self, host: str) -> int:
         """Commands that the run sent to the host over SSH, whatever for; needs -vvv."""
@@ -87,11 +105,11 @@ def command(*arguments: str, name: str = "site.yml") -> list[str]:
 
 
 @contextlib.contextmanager
-def running_playbook(*arguments: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running_playbook(*arguments: str, log: Path, name: str = "site.yml") -> Iterator[subprocess.Popen[bytes]]:
     """A run in a process group of its own, with its output in ``log``; killed when the block ends."""
     with open(log, "wb") as output:
         process = subprocess.Popen(
-            command(*arguments),
+            command(*arguments, name=name),
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,

@@ -6,6 +6,15 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import testinfra
+
+from hostlab import controller, traffic
+
+
+def connect(name: str) -> Any:
+    """testinfra's view of a host of the scenario, for tests that look at several."""
+    return testinfra.get_host(f"ansible://{name}?ansible_inventory={controller.inventory()}")
+
 
 @dataclass(frozen=True)
 class AppOnHost:
@@ -25,6 +34,10 @@ class AppOnHost:
     @property
     def address(self) -> str:
         return self.host.ansible.get_variables()["ansible_host"]
+
+    def get(self, path: str) -> traffic.Answer:
+        """One GET through nginx under the application's first domain."""
+        return traffic.get(self.address, path, f"{self.name}.example.com")
 
     def run(self, command: str, *arguments: str) -> str:
         """Run a command as root and return its output; a failure fails the test with the service's journal."""

@@ -7,7 +7,7 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -71,13 +71,30 @@ class Traffic:
     def failures(self) -> list[Outcome]:
         return [outcome for outcome in self.outcomes if not outcome.ok]
 
+    def mixed(self, releases: Sequence[str]) -> list[str]:
+        """Answers of an older release to requests that were sent after a newer one had answered.
+
+        :param releases: ids in the order in which they were put in service.
+        """
+        age = {release: number for number, release in enumerate(releases)}
+        answered = [(outcome, age[outcome.answer.json()["release"]]) for outcome in self.outcomes if outcome.answer]
+        ended = sorted((outcome.ended, number) for outcome, number in answered)
+        found, newest, position = [], -1, 0
+        for outcome, number in sorted(answered, key=lambda one: one[0].started):
+            while position < len(ended) and ended[position][0] < outcome.started:
+                newest = max(newest, ended[position][1])
+                position += 1
+            if number < newest:
+                found.append(f"{releases[number]} after {releases[newest]}")
+        return found
+
     def explain(self) -> str:
         return f"{len(self.failures)} of {len(self.outcomes)} failed: " + "; ".join(map(str, self.failures[:5]))
 
 
 @contextlib.contextmanager
-def traffic(address: str, path: str, host: str, rate: float = 50.0) -> Iterator[Traffic]:
-    """Send ``rate`` requests a second while the block runs, for at most 120 s, and wait for all answers after it."""
+def traffic(address: str, path: str, host: str, rate: float = 50.0, seconds: float = 120.0) -> Iterator[Traffic]:
+    """Send ``rate`` requests a second while the block runs, for at most ``seconds``, and wait for all answers."""
     stream = Traffic()
     stop = threading.Event()
     lock = threading.Lock()
@@ -94,7 +111,7 @@ def traffic(address: str, path: str, host: str, rate: float = 50.0) -> Iterator[
     def send() -> None:
         start = time.monotonic()
         with ThreadPoolExecutor(max_workers=200) as pool:
-            for number in range(int(rate * 120)):
+            for number in range(int(rate * seconds)):
                 if stop.wait(max(0.0, start + number / rate - time.monotonic())):
                     return
                 pool.submit(request)

@@ -1,0 +1,207 @@
+"""Whoever dies on the road, and wherever: the host serves the old or the new release, and the next run is green."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+import pytest
+from hostlab import controller
+from hostlab.fixtures import assert_none_failed
+
+SECONDS = 60
+IN_THE_CHECK = "import os, time\nif 'NOTIFY_SOCKET' not in os.environ: time.sleep(4)"
+IN_THE_START = "import os, time\nif 'NOTIFY_SOCKET' in os.environ: time.sleep(4)"
+SWITCHED = "[ $(basename $(readlink /opt/shop/current)) != {old} ]"
+
+IN_A_TASK = "systemctl is-active shop-task.service"
+IN_A_HOOK = "[ $(ls /run/shop | wc -l) = 2 ] && systemctl is-active shop-task.service && sleep 0.5"
+
+# What makes the road stay at a point, keys and source, and how the host tells that it is there.
+POINTS = {
+    "check": (IN_THE_CHECK, {}, IN_A_TASK),
+    "start": (IN_THE_START, {}, "[ $(ls /run/shop | wc -l) = 2 ]"),
+    "before the switch": (
+        "",
+        {"hooks": {"before_switch": ["sleep 4"]}},
+        "systemctl is-active shop-task.service && sleep 1",
+    ),
+    "after the switch": ("", {"hooks": {"after_switch": ["sleep 4"]}}, SWITCHED),
+    "drain": ("", {}, SWITCHED),
+}
+CUT = (
+    "main=$(systemctl show --property=MainPID --value ssh.service); "
+    "for pid in $(pgrep -x 'sshd.*'); do [ $pid = $main ] || kill -9 $pid; done"
+)
+KILL = 'kill -9 "$(sed -E \'s/.*"pid": ([0-9]+).*/\\1/\' /opt/shop/.lock)"'
+FREE = f"flock --timeout {SECONDS} /opt/shop/.lock true"
+
+
+def on(one, script):
+    return controller.test_host("exec", one.inventory_name, "sh", "-c", script)
+
+
+def await_point(one, condition):
+    on(one, f"timeout {SECONDS} sh -c 'until {condition}; do sleep 0.05; done' >&2")
+
+
+@contextlib.contextmanager
+def a_run(shop, tmp_path, keys):
+    log = tmp_path / "first.log"
+    with controller.running_playbook(*shop.arguments(keys), log=log, name="playbooks/deploy.yml") as process:
+        yield process
+
+
+def assert_whole(one):
+    """One release, which answers, and nothing of any other."""
+    release = one.get("/whoami").json()["release"]
+    assert release == one.release
+    units = one.run("systemctl list-units --all --plain --no-legend 'shop*'").splitlines()
+    assert sorted(unit.split()[0] for unit in units) == [f"shop@{release}.service", f"shop@{release}.socket"]
+    assert one.run("ls /run/shop") == f"{release}.sock"
+    enabled = one.run("cd /etc/systemd/system && ls multi-user.target.wants sockets.target.wants | grep shop@")
+    assert enabled.split() == [f"shop@{release}.service", f"shop@{release}.socket"]
+    assert one.history()[-1]["release"] == release
+
+
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("death", ["controller", "connection", "process"])
+def test_a_death_on_the_road(deployed, shops, streams, tmp_path, point, death):
+    line, keys, condition = POINTS[point]
+    deployed.renew()
+    deployed.change()
+    deployed.add(line)
+    old = [one.release for one in shops]
+    slow = streams("/slow?seconds=4", rate=0.5) if point == "drain" else contextlib.nullcontext([])
+    with streams() as quick, slow as long, a_run(deployed, tmp_path, keys) as process:
+        for one, release in zip(shops, old, strict=True):
+            await_point(one, condition.format(old=release))
+        if death == "controller":
+            controller.kill_group(process)
+        for one in shops:
+            if death != "controller":
+                on(one, CUT if death == "connection" else KILL)
+        if death != "controller":
+            assert process.wait(timeout=SECONDS) != 0
+        if death != "process":
+            # Deaf to the loss of its controller, the road goes on to its end.
+            for one in shops:
+                on(one, FREE)
+            assert not {one.release for one in shops} & set(old)
+            for one in shops:
+                assert_whole(one)
+        # At once: what is still under way is waited for.
+        again = deployed.deploy(**keys)
+        assert set(again.failed.values()) == {0}
+        time.sleep(0.5)
+    assert_none_failed(quick + long)
+    assert not {one.release for one in shops} & set(old)
+    for one in shops:
+        assert_whole(one)
+        used = one.run("cd /opt/shop/releases && readlink */code | sort --unique").replace("../../code/", "")
+        assert one.run("ls -A /opt/shop/code") == used
+
+
+def test_the_next_run_waits_for_the_one_that_lost_its_controller(deployed, shops, streams, tmp_path):
+    deployed.change()
+    keys = {"hooks": {"before_switch": ["sleep 5"]}}
+    with streams() as quick:
+        with a_run(deployed, tmp_path, keys) as process:
+            for one in shops:
+                await_point(one, IN_A_HOOK)
+            controller.kill_group(process)
+        run = deployed.deploy(**keys)
+    assert_none_failed(quick)
+    assert set(run.failed.values()) == set(run.changed.values()) == {0}
+    for one in shops:
+        assert_whole(one)
+
+
+def test_of_two_runs_at_once_one_wins_and_the_other_says_who_does(deployed, shops, streams, tmp_path):
+    deployed.change()
+    with streams() as quick, a_run(deployed, tmp_path, {"hooks": {"before_switch": ["sleep 12"]}}) as process:
+        for one in shops:
+            await_point(one, IN_A_HOOK)
+        refused = deployed.deploy(check=False, workers=3)
+        waited = deployed.deploy("-e", "flask_lock_wait=60", workers=2)
+        assert process.wait(timeout=SECONDS) == 0
+    assert_none_failed(quick)
+    for one in shops:
+        first, second = [entry["release"] for entry in one.history()[-2:]]
+        error = refused.error(one.inventory_name)
+        assert f"(release {first}) holds it since 20" in error
+        assert "locked by another run: process " in error
+        assert "flask_lock_wait" in error
+        assert second == one.release == waited.result("Put the release in service", one.inventory_name)["release"]
+
+
+@pytest.mark.parametrize("point", ["before the switch", "after the switch"])
+def test_a_power_cut_on_the_road(deployed, shops, tmp_path, point):
+    """The current release serves after the boot, and the next run finishes what was begun."""
+    _line, keys, condition = POINTS[point]
+    deployed.renew()
+    old = [one.release for one in shops]
+    deployed.change()
+    with a_run(deployed, tmp_path, keys):
+        for one, release in zip(shops, old, strict=True):
+            await_point(one, condition.format(old=release))
+        for one in shops:
+            controller.test_host("kill", one.inventory_name)
+    for one, before in zip(shops, old, strict=True):
+        controller.test_host("restart", one.inventory_name)
+        controller.wait_until(lambda one=one: answers(one), 30, "the application answers after a boot")
+        release = one.get("/whoami").json()["release"]
+        assert release == one.release
+        assert (release == before) == (point == "before the switch")
+    assert set(deployed.deploy(**keys).failed.values()) == {0}
+    for one in shops:
+        assert_whole(one)
+
+
+def answers(one):
+    try:
+        return one.get("/health").status == 200
+    except OSError:
+        return False
+
+
+LIMIT = "[Unit]\\nStartLimitIntervalSec=120\\nStartLimitBurst=3\\n"
+DIES_WHEN_TOLD = "import os\nif os.path.exists('/var/lib/shop/broken'): raise RuntimeError('broken')"
+
+
+@pytest.fixture
+def limited(shops):
+    """Hosts on which a crash loop trips a start limit."""
+    drop_in = "/etc/systemd/system/shop@.service.d"
+    for one in shops:
+        one.run("sh -c %s", f"mkdir {drop_in} && printf '{LIMIT}' > {drop_in}/limit.conf && systemctl daemon-reload")
+    yield
+    for one in shops:
+        one.run("sh -c %s", f"rm -rf {drop_in} /var/lib/shop/broken && systemctl daemon-reload")
+
+
+@pytest.mark.parametrize("cure", ["another release", "the same release"])
+def test_a_crash_loop_ends_with_its_cause(deployed, shops, limited, cure):
+    deployed.renew()
+    deployed.add(DIES_WHEN_TOLD)
+    deployed.deploy()
+    for one in shops:
+        one.run("sh -c %s", f"touch /var/lib/shop/broken && kill -9 {one.master}")
+        tripped = f"systemctl is-failed {one.service.replace('.service', '.socket')}"
+        controller.wait_until(lambda one=one, tripped=tripped: "failed" in on_any(one, tripped), 30, "the limit trips")
+        assert one.get("/health").status == 502
+    if cure == "another release":
+        deployed.renew()
+        deployed.change()
+    else:
+        for one in shops:
+            one.run("rm /var/lib/shop/broken")
+    assert set(deployed.deploy().failed.values()) == {0}
+    for one in shops:
+        assert one.get("/ready").status == 200
+        assert_whole(one)
+
+
+def on_any(one, command):
+    with one.host.sudo():
+        return one.host.run(command).stdout
