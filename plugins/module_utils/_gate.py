@@ -18,7 +18,7 @@ from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd imp
 FIRST_PROBE_TIMEOUT = 2.0
 PROBE_PAUSE = 0.1
 
-# The check imports the application once; what takes longer would not start in time either.
+# The check imports the application once, which a slow disk may draw out; a longer health.timeout counts here too.
 CHECK_TIMEOUT = 60.0
 
 # Seconds for which a probe through nginx is tried again, and the wrong answers in a row that end it sooner: after the
@@ -94,10 +94,14 @@ class Gate:
         home = self._release.home
         command = [os.path.join(home, "venv", "bin", "python"), "-c", CHECK]
         command += [os.path.join(home, "gunicorn.conf.py"), imported, *options.settings]
-        done = self._service.run_task(self._release.id, self._release.service_text(), command, {}, CHECK_TIMEOUT)
+        timeout = max(CHECK_TIMEOUT, self._health.timeout)
+        done = self._service.run_task(self._release.id, self._release.service_text(), command, {}, timeout)
         if done.status != 0:
-            reason = "gunicorn --check-config failed (exit status {0})".format(done.status)
-            raise GateError("check", reason, done.output)
+            how = "took longer than {0:g} s" if done.timed_out else "failed (exit status {1})"
+            reason = "gunicorn --check-config " + how.format(timeout, done.status)
+            # A traceback's last line is what the rest leads to.
+            last = done.output.strip().splitlines()[-1:]
+            raise GateError("check", ": ".join([reason, *last]), done.output)
 
     def ready(self) -> None:
         """The answer to the readiness path on the release's own socket, while its main process lives.

@@ -258,13 +258,11 @@ class Road:
         variables = {"PATH": path, "FLASK_APP": self._wanted.options.wsgi}
         for command in getattr(hooks, kind):
             self._phase = "hooks." + kind
-            start = time.monotonic()
             shell = ["/bin/sh", "-c", command]
             done = self._service.run_task(self._id, self._wanted.service_text(), shell, variables, hooks.timeout)
             self.hooks.append({"hook": kind, "command": command, "status": done.status, "output": done.output})
             if done.status != 0:
-                late = time.monotonic() - start >= hooks.timeout
-                how = "ran longer than {0:g} s (hooks.timeout)" if late else "failed (exit status {1})"
+                how = "ran longer than {0:g} s (hooks.timeout)" if done.timed_out else "failed (exit status {1})"
                 reason = "{0!r} ".format(command) + how.format(hooks.timeout, done.status)
                 raise GateError(self._phase, reason, done.output)
             self.steps.append("ran hooks.{0}: {1}".format(kind, command))

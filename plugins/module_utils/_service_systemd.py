@@ -29,10 +29,16 @@ class ServiceError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class TaskResult:
-    """How a command ended: its exit status (1 after a signal), and what it wrote to stdout and stderr."""
+    """How a command ended.
+
+    :param status: its exit status, 1 after a signal.
+    :param output: what it wrote to stdout and stderr.
+    :param timed_out: whether it was ended because its time was over.
+    """
 
     status: int
     output: str
+    timed_out: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,8 +238,10 @@ class Systemd:
         options += ["--setenv={0}={1}".format(name, value) for name, value in sorted(variables.items())]
         # systemd would expand variables in the arguments itself (systemd.service(5)): the shell is to see them.
         verbatim = [argument.replace("$", "$$") for argument in command]
+        start = time.monotonic()
         done = _run(["systemd-run", "--wait", "--pipe", *options, "--", *verbatim], subprocess.STDOUT)
-        return TaskResult(done.returncode, done.stdout)
+        timed_out = done.returncode != 0 and time.monotonic() - start >= timeout
+        return TaskResult(done.returncode, done.stdout, timed_out)
 
     def _await_task(self) -> None:
         deadline = time.monotonic() + COMMAND_TIMEOUT

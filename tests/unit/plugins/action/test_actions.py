@@ -129,8 +129,24 @@ def test_a_good_definition_goes_on_to_the_host(play: Play, source: Path, tmp_pat
     environment = {"TOKEN": Vaulted(vault.encrypt("s3cret").decode()), "POOL": "{{ 2 + 3 }}"}
     app = {**APP, "env": environment, "workers": "{{ 2 }}"}
     run = play("site.yml", CLOSED, "--vault-password-file", str(tmp_path / "password"), flask_apps=[app])
-    assert (run.recap["failed"], run.recap["unreachable"], run.recap["ok"]) == (0, 1, 1)
+    assert (run.recap["failed"], run.recap["unreachable"]) == (0, 1)
     assert "Nothing was changed" not in run.output
+
+
+@pytest.mark.parametrize("playbook", ["site.yml", "deploy.yml", "rollback.yml"])
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("flask_lock_wait=soon", "flask_lock_wait: soon is not accepted: whole seconds. Nothing was changed."),
+        ("flask_only=shpo", "flask_only: shpo is no application of flask_apps; there are shop. Nothing was changed."),
+    ],
+)
+def test_options_of_the_command_line_are_refused_without_the_host(
+    play: Play, source: Path, playbook: str, option: str, said: str
+) -> None:
+    run = play(playbook, CLOSED, "-e", option, flask_apps=[APP])
+    assert (run.recap["failed"], run.recap["unreachable"]) == (1, 0)
+    assert said in run.output
 
 
 def test_no_definition_is_refused(play: Play) -> None:

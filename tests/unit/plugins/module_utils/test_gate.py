@@ -282,8 +282,17 @@ def test_a_check_that_fails_has_what_was_written(host: Host, start: Start) -> No
     host.service.outcomes["import"] = TaskResult(1, "Traceback\nImportError: no module named shop\n")
     with pytest.raises(GateError) as refused:
         start().check()
-    assert (refused.value.phase, str(refused.value)) == ("check", "gunicorn --check-config failed (exit status 1)")
+    reason = "gunicorn --check-config failed (exit status 1): ImportError: no module named shop"
+    assert (refused.value.phase, str(refused.value)) == ("check", reason)
     assert refused.value.output == "Traceback\nImportError: no module named shop\n"
+
+
+@pytest.mark.parametrize(("allowed", "timeout"), [(1, _gate.CHECK_TIMEOUT), (90, 90)])
+def test_a_check_may_take_as_long_as_a_start(host: Host, start: Start, allowed: float, timeout: float) -> None:
+    host.service.outcomes["import"] = TaskResult(1, "", timed_out=True)
+    with pytest.raises(GateError, match=f"^gunicorn --check-config took longer than {timeout:g} s$"):
+        start(timeout=allowed).check()
+    assert [task.timeout for task in host.service.tasks] == [timeout]
 
 
 def test_what_may_exist_only_once_is_not_imported_beside_itself(host: Host, start: Start) -> None:

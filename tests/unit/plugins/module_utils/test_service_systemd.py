@@ -360,6 +360,16 @@ def test_a_task_gives_its_status_and_all_that_it_wrote(manager: Manager, systemd
     assert systemd.run_task(ID, "", ["false"], {}, 90) == TaskResult(3, "upgrading\nno such table\n")
 
 
+@pytest.mark.parametrize(("status", "timed_out"), [("1", True), ("0", False)])
+def test_a_task_whose_time_was_over_is_told(
+    manager: Manager, systemd: Systemd, monkeypatch: pytest.MonkeyPatch, status: str, timed_out: bool
+) -> None:
+    manager.says("status", status)
+    ticks = itertools.count(step=90)
+    monkeypatch.setattr(_service_systemd, "time", types.SimpleNamespace(monotonic=lambda: next(ticks)))
+    assert systemd.run_task(ID, "", ["sleep"], {}, 90).timed_out == timed_out
+
+
 @pytest.mark.parametrize("state", ["active", "activating", "deactivating"])
 def test_a_task_of_an_earlier_run_is_waited_for(
     manager: Manager, systemd: Systemd, monkeypatch: pytest.MonkeyPatch, state: str

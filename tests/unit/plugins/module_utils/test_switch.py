@@ -10,7 +10,6 @@ import os
 import re
 import stat
 import threading
-import time
 import typing as t
 from pathlib import Path
 
@@ -135,7 +134,7 @@ def test_a_check_that_fails_starts_nothing(host: Host) -> None:
     text = refuse(host, bad)
     assert re.fullmatch(
         rf"shop: release {bad.id} failed in phase check after \d\.\d s: gunicorn --check-config failed "
-        rf"\(exit status 1\); release {good.id} still serves\. "
+        rf"\(exit status 1\): ImportError: no module named shop; release {good.id} still serves\. "
         r"It logged:\nTraceback\nImportError: no module named shop",
         text,
     )
@@ -237,17 +236,8 @@ def test_a_release_that_is_taken_back_finishes_its_requests(host: Host, monkeypa
     assert host.service.busy_at_stop[bad.id] == 0
 
 
-def test_a_hook_that_took_too_long_is_told_apart(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_task = host.service.run_task
-
-    def end_late(release: str, text: str, command: list[str], variables: dict[str, str], timeout: float) -> TaskResult:
-        done = run_task(release, text, command, variables, timeout)
-        if command[0] == "/bin/sh":
-            time.sleep(timeout)
-        return done
-
-    monkeypatch.setattr(host.service, "run_task", end_late)
-    host.service.outcomes["warm up"] = TaskResult(1, "")
+def test_a_hook_that_took_too_long_is_told_apart(host: Host) -> None:
+    host.service.outcomes["warm up"] = TaskResult(1, "", timed_out=True)
     text = refuse(host, host.release(hooks={**HOOKS, "timeout": 0.02}))
     assert ": 'warm up' ran longer than 0.02 s (hooks.timeout); no release serves. It logged:\n(nothing)" in text
 
