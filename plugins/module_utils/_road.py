@@ -41,14 +41,23 @@ class Road:
 
     :param keep: releases that stay on the host, at least 2: the current one and the one to go back to.
     :param confirm: seconds in which the controller has to confirm the switch, 0 for no need to.
+    :param rollback: what is left for an older release is nothing to go back to.
     """
 
-    def __init__(self, wanted: Release, service: Systemd, keep: int = KEEP_RELEASES, confirm: float = 0.0) -> None:
+    def __init__(
+        self,
+        wanted: Release,
+        service: Systemd,
+        keep: int = KEEP_RELEASES,
+        confirm: float = 0.0,
+        rollback: bool = False,
+    ) -> None:
         self._wanted = wanted
         self._layout = wanted.layout
         self._service = service
         self._keep = keep
         self._confirm = confirm
+        self._rollback = rollback
         self._gate = Gate(wanted, service)
         self._id = wanted.id
         self._began = time.time()
@@ -221,6 +230,9 @@ class Road:
             self._run_hooks("after_switch")
         except _FAILURES as error:
             raise self._go_back(error, previous) from None
+        if self._rollback and previous and _history.is_older(self._layout.history, self._id, previous):
+            label = _release_store.label_of(self._layout, previous)
+            self._record(_history.ROLLED_BACK, self._id, release=previous, label=label)
 
     def _succeed(self, previous: t.Optional[str]) -> None:
         """Stop the old release, then start the new one, whose socket takes requests already."""
@@ -357,9 +369,13 @@ class Road:
 
     def _prunable(self, previous: t.Optional[str]) -> t.List[str]:
         """Releases beyond the kept ones; the one before this is kept even when the history was lost."""
-        earlier = [previous] if previous else []
-        earlier += [release for release in _history.good(self._layout.history) if release != previous]
-        others = [release for release in earlier if release != self._id]
+        history = self._layout.history
+        known = previous is None or previous in _history.activated(history)
+        earlier = [] if known else [t.cast(str, previous)]
+        # What a rollback would go to, then what was rolled back from.
+        earlier += _history.good(history, without=(_history.TAKEN_BACK, _history.ROLLED_BACK))
+        earlier += _history.good(history)
+        others = [release for release in dict.fromkeys(earlier) if release != self._id]
         kept = {self._id, *others[: self._keep - 1]}
         return [release for release in _release_store.releases(self._layout) if release not in kept]
 
@@ -479,11 +495,22 @@ class Road:
                 lines += log.read().decode("utf-8", "replace").splitlines()
         return lines
 
-    def _record(self, event: str, previous: t.Optional[str], error: t.Optional[Exception] = None) -> None:
-        """Write down what happened; a disk that is full must not stop the road in the middle."""
-        label = self._wanted.options.label
+    def _record(
+        self,
+        event: str,
+        previous: t.Optional[str],
+        error: t.Optional[Exception] = None,
+        release: t.Optional[str] = None,
+        label: t.Optional[str] = None,
+    ) -> None:
+        """Write down what happened; a disk that is full must not stop the road in the middle.
+
+        :param release: what it happened to, and its label; the wanted release unless given.
+        """
+        label = self._wanted.options.label if label is None else label
+        reason = str(error) if error else None
         try:
-            _history.record(self._layout.history, event, self._id, previous, label, str(error) if error else None)
+            _history.record(self._layout.history, event, release or self._id, previous, label, reason)
         except OSError as problem:
             self.warnings.append("{0} could not be written: {1}".format(self._layout.history, problem))
 

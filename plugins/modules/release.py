@@ -323,7 +323,8 @@ def roll_back(module, layout):
 def take_road(module, layout, wanted, prepare):
     params = module.params
     previous = _release_store.current_release(layout)
-    road = _road.Road(wanted, Systemd(layout), params["keep_releases"], params["confirm"])
+    rollback = params["state"] == "rolled_back"
+    road = _road.Road(wanted, Systemd(layout), params["keep_releases"], params["confirm"], rollback)
     result = {"release": wanted.id, "previous": previous, "label": wanted.options.label}
     if not prepare:
         result["diff"] = diff(layout, previous, wanted.id, wanted.parts.files, wanted.parts.units)
@@ -334,9 +335,6 @@ def take_road(module, layout, wanted, prepare):
     try:
         with locked(layout.lock, reason, params["lock_wait"], WAIT_FOR_SAME):
             changed = road.prepare() if prepare else road.travel()
-            if params["state"] == "rolled_back" and _history.is_older(layout.history, wanted.id, previous):
-                label = _release_store.label_of(layout, previous)
-                _history.record(layout.history, _history.ROLLED_BACK, previous, wanted.id, label)
     finally:
         for warning in road.warnings:
             module.warn("{0}: {1}".format(layout.name, warning))

@@ -308,6 +308,14 @@ def test_a_second_rollback_goes_further_back(host: Host, put: Run) -> None:
     assert go_back(put)["release"] == first
 
 
+def test_what_a_further_rollback_goes_to_is_kept(host: Host, put: Run) -> None:
+    first, second, third = (put(code=f"code-{number}")["release"] for number in (1, 2, 3))
+    go_back(put, keep_releases=2)
+    assert sorted(os.listdir(host.layout.releases)) == sorted([first, second])
+    assert go_back(put)["release"] == first
+    assert third not in os.listdir(host.layout.releases)
+
+
 @pytest.mark.parametrize("by", ["id", "label"])
 def test_the_release_to_go_back_to_can_be_named(host: Host, put: Run, by: str) -> None:
     first = put(label="v1")["release"]
