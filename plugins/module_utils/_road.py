@@ -200,7 +200,7 @@ class Road:
     def _start_candidate(self) -> None:
         self._phase = "start"
         # One that a run left behind may run with what it was before.
-        self._service.stop(self._id)
+        self._service.abort(self._id)
         self._start_proven()
 
     def _start_proven(self) -> None:
@@ -340,9 +340,9 @@ class Road:
         """Releases that systemd runs, has failed or starts at boot, and that are not the wanted one."""
         return [release for release in self._service.releases() if release != self._id]
 
-    def _retire(self, release: str, drain: bool = True) -> None:
+    def _retire(self, release: str) -> None:
         """Stop a release that takes no new requests, after those it has are answered."""
-        deadline = time.monotonic() + (self._wanted.options.drain_timeout if drain else 0)
+        deadline = time.monotonic() + self._wanted.options.drain_timeout
         while _probe.busy_connections(self._layout.socket(release)) and time.monotonic() < deadline:
             time.sleep(PROBE_PAUSE)
         self._service.disable(release)
@@ -389,7 +389,7 @@ class Road:
         try:
             # systemd refuses to stop what it has never heard of.
             if self._id in self._service.releases():
-                self._service.stop(self._id)
+                self._service.abort(self._id)
                 self._service.disable(self._id)
             # One that served before stays to be gone back to.
             if self._id not in _history.good(self._layout.history):
@@ -413,7 +413,11 @@ class Road:
                 _files.remove(self._layout.current)
             self._record(_history.TAKEN_BACK, previous, error)
             # What never answered has no requests to finish, and with overlap off nothing serves meanwhile.
-            self._retire(self._id, drain=self._proven)
+            if self._proven:
+                self._retire(self._id)
+            else:
+                self._service.disable(self._id)
+                self._service.abort(self._id)
             if previous:
                 self._service.start(previous)
             else:

@@ -346,6 +346,11 @@ class FakeService:
         self._require_templates(release)
         self._stop(release)
 
+    def abort(self, release: str) -> None:
+        self._act("abort", release)
+        self._require_templates(release)
+        self._stop(release)
+
     def _stop(self, release: str) -> None:
         server = self.unit(release).server
         if server:

@@ -256,6 +256,16 @@ def test_boot_is_told_of_both_units(manager: Manager, systemd: Systemd) -> None:
     assert manager.asked() == [f"enable --quiet -- {SERVICE} {SOCKET}", f"disable --quiet -- {SERVICE} {SOCKET}"]
 
 
+def test_what_serves_nobody_is_killed_while_it_stops(manager: Manager, systemd: Systemd) -> None:
+    systemd.abort(ID)
+    assert manager.asked() == [
+        f"stop --no-block -- {SERVICE} {SOCKET}",
+        f"kill --signal=SIGKILL -- {SERVICE}",
+        f"stop -- {SERVICE} {SOCKET}",
+        f"reset-failed -- {SERVICE} {SOCKET}",
+    ]
+
+
 @pytest.mark.parametrize("verb", ["start", "stop", "restart", "enable", "daemon-reload"])
 def test_a_refusal_has_the_command_and_its_words(manager: Manager, systemd: Systemd, verb: str) -> None:
     manager.says(f"{verb}.fails", "Job failed. See the journal.")

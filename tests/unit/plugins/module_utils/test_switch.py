@@ -55,12 +55,9 @@ def nothing_serves(host: Host) -> None:
 def spy(host: Host, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
     """Hooks, starts, stops and switches as they come, each with the release that serves at that moment."""
     seen: list[tuple[str, str | None]] = []
-    run_task, start, stop, replace_link = (
-        host.service.run_task,
-        host.service.start,
-        host.service.stop,
-        _files.replace_link,
-    )
+    service = host.service
+    run_task, start, stop, abort = service.run_task, service.start, service.stop, service.abort
+    replace_link = _files.replace_link
 
     def note(what: str) -> None:
         seen.append((what, current_release(host.layout)))
@@ -77,6 +74,10 @@ def spy(host: Host, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | No
         note(f"stop {release}")
         stop(release)
 
+    def spy_on_abort(release: str) -> None:
+        note(f"abort {release}")
+        abort(release)
+
     def spy_on_links(target: str, link: str) -> None:
         if link == host.layout.current:
             note("switch")
@@ -85,6 +86,7 @@ def spy(host: Host, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | No
     monkeypatch.setattr(host.service, "run_task", spy_on_tasks)
     monkeypatch.setattr(host.service, "start", spy_on_start)
     monkeypatch.setattr(host.service, "stop", spy_on_stop)
+    monkeypatch.setattr(host.service, "abort", spy_on_abort)
     monkeypatch.setattr(_files, "replace_link", spy_on_links)
     return seen
 
@@ -99,7 +101,7 @@ def test_every_proof_and_hook_has_its_moment(host: Host, monkeypatch: pytest.Mon
     host.deploy(old)
     seen = spy(host, monkeypatch)
     steps = host.deploy(new)
-    assert [what for what in seen if what[0] != f"stop {new.id}"] == [
+    assert [what for what in seen if what[0] != f"abort {new.id}"] == [
         ("check", old.id),
         (f"start {new.id}", old.id),
         ("warm up", old.id),
@@ -509,7 +511,7 @@ def test_one_that_fails_after_the_switch_gives_its_place_back(
     assert f"; release {good.id} serves again. It logged:\nthe words of {bad.id}" in text
     assert seen[-3:] == [
         ("switch", bad.id),
-        (f"stop {bad.id}", good.id),
+        (f"abort {bad.id}", good.id),
         (f"start {good.id}", good.id),
     ]
     serves(host, good)
@@ -530,7 +532,7 @@ def test_one_that_never_answered_has_no_requests_to_finish(host: Host, monkeypat
     monkeypatch.setattr(_probe, "busy_connections", spy)
     refuse(host, bad)
     assert host.service.busy_at_stop[bad.id] > 0
-    assert looks.count(host.layout.socket(bad.id)) == 2, "the second look is that of the service manager"
+    assert looks.count(host.layout.socket(bad.id)) == 1, "the one look is that of the service manager"
 
 
 def test_one_that_fails_before_the_switch_has_cost_nothing(host: Host) -> None:
@@ -797,7 +799,7 @@ def test_a_history_that_can_not_be_written_does_not_stop_the_way_back(
 # --- when cleaning up fails too -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("act", ["stop", "disable", "daemon-reload"])
+@pytest.mark.parametrize("act", ["abort", "disable", "daemon-reload"])
 def test_a_failure_is_told_when_cleaning_up_after_it_fails_too(host: Host, act: str) -> None:
     good = host.release()
     host.deploy(good)
