@@ -60,7 +60,8 @@ BAD = {
     "interpreter is not there": ("wsgi.py", "", {"python": "python3.7"}, "", "'python3.7' is not on this host"),
     "no interpreter": ("wsgi.py", "", {"python": "/usr/bin/perl"}, "", "python: '/usr/bin/perl'"),
 }
-WITHIN = {"health": {"timeout": 3}}
+# Seconds for those that only time tells from slow ones: enough for the start of an application on a busy host.
+PATIENCE = 8
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -78,7 +79,7 @@ def other_service(shops):
 
 def look(one):
     """What a refused release must not change."""
-    listing = "ls -A /opt/shop /opt/shop/releases /opt/shop/venvs /run/shop; systemctl list-units --all 'shop*'"
+    listing = "ls -A /opt/shop /opt/shop/releases /opt/shop/venvs /run/shop; systemctl list-units 'shop*'"
     return one.release, one.master, one.run(listing), one.run("systemctl cat %s", one.service)
 
 
@@ -88,8 +89,9 @@ def test_a_bad_release_is_refused(deployed, shops, streams, fault):
     deployed.renew()
     before = [look(one) for one in shops]
     deployed.add(line, file)
+    patience = {"timeout": PATIENCE} if phase == "ready" and fault != "no such route" else {}
     with streams() as quick:
-        run = deployed.deploy(check=False, **{**keys, "health": {**WITHIN["health"], **keys.get("health", {})}})
+        run = deployed.deploy(check=False, **{**keys, "health": {**keys.get("health", {}), **patience}})
     assert_none_failed(quick)
     for one, (release, *_) in zip(shops, before, strict=True):
         error = run.error(one.inventory_name)

@@ -74,9 +74,8 @@ def test_a_check_of_a_rollback_is_a_plan(shop, shops):
     before = [(one.release, one.master, one.history()) for one in shops]
     run = shop.rollback("--check")
     for one in shops:
-        [step, *_] = run.result("Put the earlier release in service", one.inventory_name)["steps"]
-        assert step.startswith("start ")
-        assert step.endswith(f"switch from {one.release}")
+        steps = run.result("Put the earlier release in service", one.inventory_name)["steps"]
+        assert [step for step in steps if step.startswith("start ") and step.endswith(f"switch from {one.release}")]
     assert [(one.release, one.master, one.history()) for one in shops] == before
 
 
@@ -122,7 +121,7 @@ def test_a_rollback_to_a_release_that_was_changed_is_refused(shop, shops, stream
 def test_a_rollback_to_a_release_that_is_not_ready_any_more_is_refused(shop, shops, streams):
     for one in shops:
         one.run("install --directory --owner shop /var/lib/shop/away")
-    shop.deploy(env={"FLASK_DATABASE": "/var/lib/shop/away/x.sqlite3"}, health={"timeout": 3})
+    shop.deploy(env={"FLASK_DATABASE": "/var/lib/shop/away/x.sqlite3"}, health={"timeout": 8})
     shop.deploy()
     good = [one.release for one in shops]
     for one in shops:

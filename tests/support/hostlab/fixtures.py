@@ -53,7 +53,7 @@ def streams(shops: list[AppOnHost]) -> Streams:
     """Traffic to all hosts at once."""
 
     @contextlib.contextmanager
-    def start(path: str = "/whoami", rate: float = 50.0, seconds: float = 120.0) -> Iterator[list[traffic.Traffic]]:
+    def start(path: str = "/whoami", rate: float = 25.0, seconds: float = 120.0) -> Iterator[list[traffic.Traffic]]:
         with contextlib.ExitStack() as stack:
             yield [
                 stack.enter_context(traffic.traffic(one.address, path, DOMAIN, rate=rate, seconds=seconds))
