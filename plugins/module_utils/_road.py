@@ -204,6 +204,8 @@ class Road:
         self._start_proven()
 
     def _start_proven(self) -> None:
+        # What the error tells as time is that of the candidate.
+        self._start = time.monotonic()
         self._service.start(self._id)
         self._gate.ready()
         self._gate.settle()
