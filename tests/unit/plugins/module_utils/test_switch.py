@@ -665,7 +665,8 @@ def test_a_refused_release_confirms_nothing(host: Host) -> None:
     host.deploy(new, confirm=120)
     armed = host.service.armed
     refuse(host, host.release(code="code-3", behaviour="die"))
-    assert host.service.armed == armed is not None
+    assert armed is not None
+    assert host.service.armed == armed
 
 
 def test_a_release_that_is_replaced_has_not_to_be_confirmed_any_more(host: Host) -> None:
