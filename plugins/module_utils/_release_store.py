@@ -172,12 +172,13 @@ def load(layout: Layout, release: str) -> Release:
         found = Release(layout, parts, options_from(manifest.get("options", {})))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError("release {0} can't be read: {1}".format(release, error)) from error
+    title = titled(release, found.options.label)
     if found.id != release:
-        raise ValueError("release {0} was changed on the host: its content is that of {1}".format(release, found.id))
+        raise ValueError("release {0} was changed on the host: its content is that of {1}".format(title, found.id))
     if not is_staged(layout, parts.code):
-        raise ValueError("release {0}: its code {1} is gone or was changed".format(release, found.code))
+        raise ValueError("release {0}: its code {1} is gone or was changed".format(title, found.code))
     if not is_complete(layout, parts.venv):
-        raise ValueError("release {0}: its virtual environment {1} is gone or damaged".format(release, found.venv))
+        raise ValueError("release {0}: its virtual environment {1} is gone or damaged".format(title, found.venv))
     return found
 
 
@@ -187,6 +188,11 @@ def label_of(layout: Layout, release: str) -> str:
         return str(json.loads(_text(layout.release(release), MANIFEST))["options"]["label"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
+
+
+def title_of(layout: Layout, release: str) -> str:
+    """The id of a release on this host, and its label where it has one."""
+    return titled(release, label_of(layout, release))
 
 
 def _text(home: str, name: str) -> str:

@@ -88,10 +88,10 @@ class Road:
             steps += self._planned_switch(current)
         else:
             steps += self._healing(bool(stale_content or stale_units)) + self._unrecorded()
-        steps += ["stop release " + orphan for orphan in self._orphans()]
+        steps += ["stop release " + self._titled(orphan) for orphan in self._orphans()]
         steps += ["remove stray socket " + path for path in self._stray_sockets()]
         prunable = self._prunable(current)
-        steps += ["prune release " + old for old in prunable]
+        steps += ["prune release " + self._titled(old) for old in prunable]
         parts = self._wanted.parts
         unused = _release_store.unused_parts(self._layout, prunable, parts.code, parts.venv)
         steps += ["prune {0} {1}".format(link, os.path.basename(path)) for link, path in unused]
@@ -252,7 +252,8 @@ class Road:
         if self._confirm and previous:
             _take_back.arm(self._layout, self._service, self._id, previous, self._confirm, rest)
             if not rest:
-                self.steps.append("goes back to {0} unless confirmed within {1:g} s".format(previous, self._confirm))
+                said = "goes back to {0} unless confirmed within {1:g} s"
+                self.steps.append(said.format(self._titled(previous), self._confirm))
         elif not rest:
             # What was to be taken back does not serve any more; when it comes again, it comes to stay.
             _take_back.cancel(self._layout, self._service)
@@ -302,15 +303,16 @@ class Road:
         :param stale: a part of it differs, or did when this run began.
         """
         state = self._service.state(self._id)
+        title = self._wanted.title
         needed = []
         if not state.running:
-            needed.append("start {0}, which is {1}".format(self._id, state.service))
+            needed.append("start {0}, which is {1}".format(title, state.service))
         elif state.socket != "active" or not os.path.exists(self._layout.socket(self._id)):
-            needed.append("bring back the socket of " + self._id)
+            needed.append("bring back the socket of " + title)
         elif stale or self._parts_changed_at() > state.started:
-            needed.append("restart {0}, which is older than its parts".format(self._id))
+            needed.append("restart {0}, which is older than its parts".format(title))
         if not state.enabled:
-            needed.append("enable {0} at boot".format(self._id))
+            needed.append("enable {0} at boot".format(title))
         return needed
 
     def _parts_changed_at(self) -> float:
@@ -334,7 +336,7 @@ class Road:
     def _unrecorded(self) -> t.List[str]:
         """Whether the run that switched to the current release died before it wrote that down."""
         newest = _history.good(self._layout.history)[:1]
-        return [] if newest == [self._id] else ["record the activation of " + self._id]
+        return [] if newest == [self._id] else ["record the activation of " + self._wanted.title]
 
     # -- what must not run any more -----------------------------------------------------------------------------------
 
@@ -349,7 +351,7 @@ class Road:
             time.sleep(PROBE_PAUSE)
         self._service.disable(release)
         self._service.stop(release)
-        self.steps.append("stopped " + release)
+        self.steps.append("stopped " + self._titled(release))
 
     def _stray_sockets(self) -> t.List[str]:
         """Socket files of releases that systemd knows nothing of."""
@@ -364,8 +366,9 @@ class Road:
             _files.remove(path)
             self.steps.append("removed stray socket " + path)
         for release in self._prunable(previous):
+            title = self._titled(release)
             _files.remove(self._layout.release(release))
-            self.steps.append("pruned release " + release)
+            self.steps.append("pruned release " + title)
         parts = self._wanted.parts
         self.steps += ["pruned " + part for part in _release_store.remove_unused(self._layout, parts.code, parts.venv)]
 
@@ -475,9 +478,7 @@ class Road:
         return "release {0} serves".format(self._titled(current)) if current else "no release serves"
 
     def _titled(self, release: t.Optional[str]) -> str:
-        if not release:
-            return "nothing"
-        return _release_store.titled(release, _release_store.label_of(self._layout, release))
+        return _release_store.title_of(self._layout, release) if release else "nothing"
 
     def _failure(self, error: Exception, serving: str, log: t.Optional[str] = None) -> RoadError:
         phase = error.phase if isinstance(error, GateError) else self._phase
@@ -540,7 +541,7 @@ def rollback_target(layout: Layout, to: str) -> str:
     named = [release for release in [*earlier, *there] if _release_store.label_of(layout, release) == to]
     if named:
         return named[0]
-    known = ", ".join(_release_store.titled(release, _release_store.label_of(layout, release)) for release in there)
+    known = ", ".join(_release_store.title_of(layout, release) for release in there)
     raise ValueError("release: {0!r} is not on this host; there are {1}".format(to, known or "none"))
 
 

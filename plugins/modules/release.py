@@ -317,7 +317,8 @@ def roll_back(module, layout):
         target = _road.rollback_target(layout, module.params["to"])
         take_road(module, layout, _release_store.load(layout, target), prepare=False)
     except ValueError as error:
-        raise ValueError("{0}: {1}; release {2} still serves".format(layout.name, error, previous)) from error
+        serving = _release_store.title_of(layout, previous)
+        raise ValueError("{0}: {1}; release {2} still serves".format(layout.name, error, serving)) from error
 
 
 def take_road(module, layout, wanted, prepare):
@@ -356,7 +357,7 @@ def confirm(module, layout):
         if kept:
             label = _release_store.label_of(layout, release)
             _history.record(layout.history, _history.CONFIRMED, release, None, label)
-    steps = ["confirmed release " + release] if kept else []
+    steps = ["confirmed release " + _release_store.title_of(layout, release)] if kept else []
     module.exit_json(changed=kept, release=release, steps=steps)
 
 

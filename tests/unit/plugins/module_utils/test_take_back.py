@@ -141,7 +141,7 @@ def test_a_release_to_go_back_to_that_was_changed_is_not_gone_back_to(
 ) -> None:
     old, new = switched
     Path(old.home, "gunicorn.conf.py").write_text("workers = 100\n")
-    with pytest.raises(ValueError, match=f"release {old.id} was changed on the host"):
+    with pytest.raises(ValueError, match=rf"release {old.id} \(v1\) was changed on the host"):
         go_off(host)
     assert host.service.running() == [new.id]
 

@@ -369,7 +369,7 @@ def test_a_release_is_confirmed_once(host: Host, put: Run) -> None:
     said = put(check_mode=True, state="confirmed", release=new)
     assert (said["changed"], said["release"], host.service.acts) == (False, new, acts)
     done = put(state="confirmed", release=new)
-    assert (done["changed"], done["release"], done["steps"]) == (True, new, [f"confirmed release {new}"])
+    assert (done["changed"], done["release"], done["steps"]) == (True, new, [f"confirmed release {new} (v2)"])
     assert host.service.armed is None
     last = json.loads(Path(host.layout.history).read_text().splitlines()[-1])
     assert (last["event"], last["release"], last["label"]) == ("confirmed", new, "v2")
