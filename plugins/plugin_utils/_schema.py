@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import copy
 import difflib
-import math
 import re
 import typing as t
 from pathlib import Path
@@ -15,16 +14,24 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.wsgiops.flask.plugins.module_utils._environment import NAME as VARIABLE_NAME
 from ansible_collections.wsgiops.flask.plugins.module_utils._environment import text_of
-from ansible_collections.wsgiops.flask.plugins.plugin_utils._gunicorn_settings import settings_problems
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._requirements import read_requirements
+from ansible_collections.wsgiops.flask.plugins.plugin_utils._service import service_problems
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._source import SourceError, list_source
+from ansible_collections.wsgiops.flask.plugins.plugin_utils._values import (
+    BOOLEANS,
+    HOST,
+    NUMBERS,
+    App,
+    Schema,
+    is_host,
+    number,
+    number_problems,
+)
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._wsgi import find_application
 
-App = t.Mapping[str, t.Any]
-Schema = t.Mapping[str, t.Mapping[str, t.Any]]
-
-# useradd(8): at most 32 characters; a lower-case letter first and no underscore, as unit names read best.
-APP_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+# systemd warns of users whose names have more than 31 characters (sysusers.d(5)); a lower-case letter first and no
+# underscore, as unit names read best.
+APP_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 
 # Debian's static users (base-passwd) and names whose directories under /var/lib, /var/log or /run are other programs'.
 # A host has the last word (release_info refuses what it finds taken); these are refused before it is asked.
@@ -36,9 +43,6 @@ RESERVED_NAMES = frozenset(
     """.split()
 )
 
-# A label of RFC 1123, section 2.1, in lower case: nginx lower-cases $host, and frameworks compare case-sensitively.
-_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 DOMAIN = re.compile(rf"(?:\*\.)?{HOST.pattern}")
 
 # What stands in a request line between two spaces (RFC 9112, section 3.2.1), from its first slash.
@@ -48,40 +52,22 @@ PATH = re.compile(r"/[!-~]*")
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+/-]{0,63}")
 
 
-class Number(t.NamedTuple):
-    """What is accepted for a number: from ``low`` to ``high``, as ``rule`` says it."""
-
-    low: int
-    high: int
-    rule: str
-    whole: bool = True
-
-
-NUMBERS = {
-    "workers": Number(1, 512, "auto, or a whole number from 1 to 512"),
-    "threads": Number(1, 512, "a whole number from 1 to 512"),
-    "worker_connections": Number(1, 65535, "a whole number from 1 to 65535"),
-    "timeout": Number(1, 3600, "whole seconds from 1 to 3600"),
-    "graceful_timeout": Number(1, 3600, "whole seconds from 1 to 3600"),
-    "health.status": Number(100, 599, "an HTTP status, a whole number from 100 to 599"),
-    "health.timeout": Number(1, 3600, "whole seconds from 1 to 3600"),
-    "health.settle": Number(0, 60, "seconds from 0 to 60", whole=False),
-    "health.latency": Number(0, 3600, "seconds, more than 0 and not more than health.timeout", whole=False),
-    "hooks.timeout": Number(1, 3600, "whole seconds from 1 to 3600"),
-    "confirm": Number(0, 3600, "whole seconds from 0 to 3600; 0 is off"),
-    "keep_releases": Number(2, 100, "a whole number from 2 to 100"),
-}
-
-# Keys that only some worker classes use.
-CLASSES = {"threads": ("gthread",), "worker_connections": ("gevent", "gthread")}
-
-# Ansible's filter bool, with which the roles read them, knows no others.
-BOOLEANS = frozenset({"true", "false", "yes", "no", "on", "off", "1", "0"})
-
-# What the service sets itself, or what would break its start (systemd.exec(5), sd_listen_fds(3), sd_notify(3)).
+# What the service sets itself, or what would break its start (systemd.exec(5), sd_listen_fds(3), sd_notify(3),
+# sd_watchdog_enabled(3)).
 RESERVED_VARIABLES = frozenset(
-    {"LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "MAINPID", "GUNICORN_CMD_ARGS"}
+    """
+    GUNICORN_CMD_ARGS LISTEN_FDNAMES LISTEN_FDS LISTEN_PID MAINPID NOTIFY_SOCKET WATCHDOG_PID WATCHDOG_USEC
+    """.split()
 )
+
+# Values that are refused and have a successor, or that YAML makes a boolean of.
+HINTS: t.Mapping[tuple[str, t.Any], str] = {
+    ("worker_class", "eventlet"): "gunicorn 26 dropped it; use gevent",
+    ("restart.policy", False): "YAML makes false of no and off; write never",
+    ("restart.policy", "no"): "write never",
+    ("network", False): "YAML makes false of no and off; write none",
+    ("logs.access", False): "YAML makes false of no and off; write none",
+}
 
 
 def problems(apps: t.Any, schema: Schema, resolve: t.Callable[[str], Path]) -> list[str]:
@@ -122,7 +108,7 @@ def _app_problems(app: App, schema: Schema, resolve: t.Callable[[str], Path]) ->
     wrong = type_problems(app, schema)
     found += [problem for problems_of_key in wrong.values() for problem in problems_of_key]
     if not absent:
-        found += _number_problems(app)
+        found += number_problems(app)
     known = {key: value for key, value in _known(app, schema).items() if key not in wrong}
     found += [_plain(error) for error in ArgumentSpecValidator(_spec(schema)).validate(known).error_messages]
     if isinstance(app.get("name"), str):
@@ -132,12 +118,12 @@ def _app_problems(app: App, schema: Schema, resolve: t.Callable[[str], Path]) ->
     if found or absent:
         return found
     return (
-        _worker_problems(app)
-        + settings_problems(app.get("gunicorn_settings", {}))
+        service_problems(app, schema)
         + _health_problems(app.get("health", {}))
         + _hook_problems(app.get("hooks", {}))
         + _label_problems(app)
-        + _environment_problems(app.get("env") or {})
+        + _environment_problems("env", app.get("env", {}))
+        + _secret_problems(app)
         + _source_problems(app, resolve)
     )
 
@@ -184,7 +170,7 @@ def type_problems(app: App, schema: Schema, path: str = "") -> dict[str, list[st
         if value is None:
             found[key] = [f"{name}: is empty; leave the key out for its default"]
         elif not isinstance(value, kind):
-            found[key] = [f"{name}: {_kind(value)} was given; accepted is {accepted}"]
+            found[key] = [f"{name}: {_kind(value)} was given; accepted is {accepted}{_hint(name, value)}"]
         elif option.get("type") == "bool" and str(value).lower() not in BOOLEANS:
             found[key] = [f"{name}: {value!r} is not accepted: a boolean, true or false"]
         elif kind is list and not all(isinstance(item, of_kind) for item in value):
@@ -225,17 +211,24 @@ def _plain(error: str) -> str:
     if match:
         return f"{match['key']}: {match['rest']}"
     match = re.match(
-        r"value of (?P<key>\S+) must be one of: (?P<rest>.*), got: (?P<value>.*?)(?: found in (?P<at>\S+))?$", error
+        r"value of (?P<key>\S+) must be one of: (?P<rest>.*), got: (?P<value>.*?)"
+        r"(?: found in (?P<at>\S+(?: -> \S+)*))?$",
+        error,
     )
     if match:
-        at = f"{match['at']}." if match["at"] else ""
-        return f"{at}{match['key']}: {match['value']!r} is not accepted: one of {match['rest']}"
+        key = ".".join([*match["at"].split(" -> "), match["key"]] if match["at"] else [match["key"]])
+        return f"{key}: {match['value']!r} is not accepted: one of {match['rest']}{_hint(key, match['value'])}"
     return error
+
+
+def _hint(key: str, value: t.Any) -> str:
+    hint = HINTS.get((key, value)) if isinstance(value, (str, bool)) else None
+    return f"; {hint}" if hint else ""
 
 
 def _name_problems(name: str) -> list[str]:
     if not APP_NAME.fullmatch(name):
-        rule = "1 to 32 characters, a lower-case letter first, then lower-case letters, digits and hyphens"
+        rule = "1 to 31 characters, a lower-case letter first, then lower-case letters, digits and hyphens"
         return [f"name: {name!r} is not accepted: {rule}"]
     if name in RESERVED_NAMES:
         return [f"name: {name!r} is taken by the system; choose another, such as {name}-app"]
@@ -248,7 +241,7 @@ def _domain_problems(domains: t.Sequence[str]) -> list[str]:
     found = []
     for domain in domains:
         text = str(domain)
-        if not _is_host(text, DOMAIN):
+        if not is_host(text, DOMAIN):
             rule = "a lower-case host name such as shop.example.com or *.example.com"
             found.append(f"domains: {text!r} is not {rule}{_lower_case_hint(text, DOMAIN)}")
     if len(set(domains)) < len(domains):
@@ -258,56 +251,9 @@ def _domain_problems(domains: t.Sequence[str]) -> list[str]:
     return found
 
 
-def _is_host(text: str, form: re.Pattern[str]) -> bool:
-    return len(text) <= 253 and form.fullmatch(text) is not None
-
-
 def _lower_case_hint(text: str, form: re.Pattern[str]) -> str:
     near = text.lower()
-    return f"; did you mean {near!r}?" if near != text and _is_host(near, form) else ""
-
-
-def _number_problems(app: App) -> list[str]:
-    """Numbers that are none, or out of their range, at any depth."""
-    found = []
-    for path, accepted in NUMBERS.items():
-        value = _at(app, path)
-        if value is None or (path == "workers" and value == "auto"):
-            continue
-        number = _number(value, accepted.whole)
-        if number is None or not accepted.low <= number <= accepted.high:
-            found.append(f"{path}: {value!r} is not accepted: {accepted.rule}")
-    return found
-
-
-def _at(app: App, path: str) -> t.Any:
-    """The value of a key, its path with dots between; None where it is not given."""
-    value: t.Any = app
-    for part in path.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return value
-
-
-def _number(value: t.Any, whole: bool) -> float | None:
-    """The number that a value is, also as the text that ``-e`` makes of it; None for what is no such number."""
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}" if whole else r"[0-9]{1,9}(\.[0-9]{1,9})?", value):
-        return float(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, float) and math.isfinite(value) and not whole:
-        return value
-    return None
-
-
-def _worker_problems(app: App) -> list[str]:
-    """Keys that the worker class of the application does not use."""
-    chosen = app.get("worker_class", "sync")
-    found = []
-    for key, classes in CLASSES.items():
-        if key in app and chosen not in classes:
-            rule = f"used with worker_class {' or '.join(classes)} alone, and worker_class is {chosen}"
-            found.append(f"{key}: {app[key]!r} is not accepted: {rule}")
-    return found
+    return f"; did you mean {near!r}?" if near != text and is_host(near, form) else ""
 
 
 def _health_problems(health: t.Mapping[str, t.Any]) -> list[str]:
@@ -317,11 +263,11 @@ def _health_problems(health: t.Mapping[str, t.Any]) -> list[str]:
         rule = "a path that starts with a slash, of printable ASCII characters without spaces"
         found.append(f"health.ready: {ready!r} is not accepted: {rule}")
     host = health.get("host", "localhost")
-    if not _is_host(host, HOST):
+    if not is_host(host):
         rule = "a lower-case host name without a wildcard, such as shop.example.com"
         found.append(f"health.host: {host!r} is not accepted: {rule}{_lower_case_hint(host, HOST)}")
-    latency = _number(health.get("latency", 1), whole=False) or 0
-    if not 0 < latency <= (_number(health.get("timeout", 30), whole=True) or 0):
+    latency = number(health.get("latency", 1), whole=False) or 0
+    if not 0 < latency <= (number(health.get("timeout", 30), whole=True) or 0):
         found.append(f"health.latency: {health['latency']!r} is not accepted: {NUMBERS['health.latency'].rule}")
     try:
         re.compile(health.get("body", ""))
@@ -350,20 +296,30 @@ def _label_problems(app: App) -> list[str]:
     return [f"release_label: {label!r} is not accepted: {rule}"]
 
 
-def _environment_problems(variables: t.Mapping[t.Any, t.Any]) -> list[str]:
+def _environment_problems(key: str, variables: t.Mapping[t.Any, t.Any]) -> list[str]:
     """Names and values by the rules of systemd's EnvironmentFile=; a value, which may be a secret, is never shown."""
     found = []
     for name, value in variables.items():
         if not VARIABLE_NAME.fullmatch(str(name)):
             rule = "letters, digits and underscores, no digit first"
-            found.append(f"env: {str(name)!r} is not a variable's name: {rule}")
+            found.append(f"{key}: {str(name)!r} is not a variable's name: {rule}")
         elif name in RESERVED_VARIABLES:
-            found.append(f"env: {name} is set by the service manager and can't be given")
+            found.append(f"{key}: {name} is set by the service manager and can't be given")
         else:
             try:
                 text_of(value)
             except ValueError as error:
-                found.append(f"env: {name} {error}")
+                found.append(f"{key}: {name} {error}")
+    return found
+
+
+def _secret_problems(app: App) -> list[str]:
+    """Rules of variables, and two that are those of secrets: not empty, and not given as a plain variable too."""
+    secrets = app.get("secrets", {})
+    found = _environment_problems("secrets", secrets)
+    plain = app.get("env", {})
+    found += [f"secrets: {name} is empty; give it a value, or leave it out" for name in secrets if secrets[name] == ""]
+    found += [f"secrets: {name} stands in env too; leave it out of one" for name in secrets if name in plain]
     return found
 
 
@@ -386,15 +342,15 @@ def _source_problems(app: App, resolve: t.Callable[[str], Path]) -> list[str]:
     name = str(app.get("requirements", "requirements.txt"))
     try:
         required = read_requirements(root, name, entries, exclude)
-        if "gunicorn" not in required.names:
-            cure = "add it and lock again"
-            found.append(f"requirements: {name} does not list gunicorn, which serves the application; {cure}")
-        elif app.get("worker_class") == "gevent" and not {"gevent", "gunicorn[gevent]"} & {
-            *required.names,
-            *required.extras,
-        }:
-            cure = "write gunicorn[gevent] and lock again"
-            found.append(f"requirements: {name} does not list gevent, which worker_class gevent needs; {cure}")
+        has_gevent = bool({"gevent", "gunicorn[gevent]"} & {*required.names, *required.extras})
+        missing = f"requirements: {name} does not list"
+        if app.get("server") == "gevent":
+            if not has_gevent:
+                found.append(f"{missing} gevent, which server gevent needs; add it and lock again")
+        elif "gunicorn" not in required.names:
+            found.append(f"{missing} gunicorn, which serves the application; add it and lock again")
+        elif app.get("worker_class") == "gevent" and not has_gevent:
+            found.append(f"{missing} gevent, which worker_class gevent needs; write gunicorn[gevent] and lock again")
     except SourceError as error:
         found.append(f"requirements: {error}")
     return found

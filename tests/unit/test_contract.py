@@ -37,13 +37,36 @@ OTHER = {
     "exclude": ["/docs/"],
     "python": "python3.13",
     "requirements": "requirements/production.txt",
+    "server": "gevent",
     "workers": 7,
     "worker_class": "gevent",
     "threads": 8,
     "worker_connections": 9,
+    "max_requests": 1000,
+    "preload": True,
     "timeout": 61,
     "graceful_timeout": 62,
-    "gunicorn_settings": {"max_requests": 1000},
+    "gunicorn_settings": {"keepalive": 5},
+    "restart.policy": "always",
+    "restart.delay": 2.5,
+    "restart.burst": 6,
+    "restart.interval": 66,
+    "restart.cooldown": 67,
+    "limits.memory": "512M",
+    "limits.memory_high": "384M",
+    "limits.cpu": 1.5,
+    "limits.tasks": 68,
+    "limits.open_files": 69,
+    "limits.oom_policy": "kill",
+    "network": "local",
+    "sandbox.writable_paths": ["/srv/shop"],
+    "sandbox.home": "read-only",
+    "sandbox.devices": True,
+    "sandbox.write_execute": True,
+    "sandbox.system_calls": ["@resources"],
+    "sandbox.address_families": ["AF_NETLINK"],
+    "sandbox.namespaces": True,
+    "sandbox.groups": ["video"],
     "health.ready": "/healthz",
     "health.status": 204,
     "health.host": "localhost",
@@ -60,14 +83,30 @@ OTHER = {
     "keep_releases": 6,
     "release_label": "v1.2",
     "env": {"DEBUG": "1"},
+    "secrets": {"SECRET_KEY": "s3cret"},
     "logs.to": "files",
+    "logs.access": "both",
+    "logs.rotate.frequency": "weekly",
+    "logs.rotate.size": "100M",
+    "logs.rotate.keep": 8,
+    "logs.rotate.method": "copytruncate",
+    "metrics.statsd": "127.0.0.1:8125",
 }
 
 # Keys that may be left out and have no default: what they would say is another key's to say, or is not said at all.
-WITHOUT_DEFAULT = {"health.host", "health.latency", "release_label"}
+WITHOUT_DEFAULT = {
+    "health.host",
+    "health.latency",
+    "limits.cpu",
+    "limits.memory",
+    "limits.memory_high",
+    "logs.rotate.size",
+    "metrics.statsd",
+    "release_label",
+}
 
 # Options that are computed from a key of the application and do not repeat it.
-COMPUTED = {"nginx_read_timeout"}
+COMPUTED = {"nginx_read_timeout", "nginx_retry_after"}
 
 Options = dict[str, dict[str, t.Any]]
 
@@ -185,6 +224,11 @@ def test_one_variable_makes_all_roles_wait_for_the_lock(role: str) -> None:
     assert list(waits) == [f"{role}_lock_wait"]
 
 
+@pytest.mark.parametrize(("cooldown", "seconds"), [(7, 7), ("7", 7), (0, 120), ("0", 120)])
+def test_clients_come_again_when_the_service_is_tried_again(cooldown: t.Any, seconds: int) -> None:
+    assert render("nginx", with_key("restart.cooldown", cooldown))["nginx_retry_after"] == seconds
+
+
 # --- the schema of the application --------------------------------------------------------------------------------
 
 
@@ -238,13 +282,20 @@ def test_a_role_is_complete(role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
+def test_every_variable_of_a_role_stands_in_its_readme(role: str) -> None:
+    cells = re.findall(r"^\| *`([^`]+)`", (REPOSITORY / "roles" / role / "README.md").read_text(), re.MULTILINE)
+    assert sorted(defaults(role)) == sorted(set(cells) & set(defaults(role)))
+
+
+@pytest.mark.parametrize("role", ROLES)
 def test_a_role_includes_no_other(role: str) -> None:
     for path in (REPOSITORY / "roles" / role / "tasks").iterdir():
         assert not re.search(r"(include|import)_role", path.read_text()), path
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=str)
+@pytest.mark.parametrize("template", [path for path in TEMPLATES if not path.match("*.json.j2")], ids=str)
 def test_a_generated_file_says_who_made_it(template: Path) -> None:
+    """JSON has no comments."""
     first, second = (REPOSITORY / template).read_text().splitlines()[:2]
     assert first == HEADER
     assert re.match(rf"# Role {template.parts[1]}\b", second)
@@ -252,6 +303,7 @@ def test_a_generated_file_says_who_made_it(template: Path) -> None:
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=str)
 def test_a_generated_file_has_no_comment_behind_a_value(template: Path) -> None:
-    """systemd drops the value or the unit, and logrotate the whole block."""
-    lines = (REPOSITORY / template).read_text().splitlines()
+    """systemd drops the value or the unit, and logrotate the whole block. Jinja's own comments are in no file."""
+    text = (REPOSITORY / template).read_text()
+    lines = re.sub(r"\{#.*?#\}", "", text, flags=re.DOTALL).splitlines()
     assert [line for line in lines if re.match(r"\s*[^#\s].*\s#", line)] == []

@@ -13,8 +13,8 @@ from ansible_collections.wsgiops.flask.plugins.plugin_utils._gunicorn_settings i
     "settings",
     [
         {},
-        {"max_requests": 1000, "max_requests_jitter": 50, "keepalive": 75},
-        {"preload_app": True, "sendfile": False},
+        {"max_requests_jitter": 50, "keepalive": 75},
+        {"sendfile": False},
         {"loglevel": "debug", "logger_class": "shop.logs:Logger", "post_fork": "shop.hooks.post_fork"},
         {"worker_tmp_dir": "/run/shm", "proc_name": "", "x": "\0 ä 'x' \"y\" \\ \n"},
         {"dirty_apps": ["a:A", "b:B"], "x": [], "y": [1, 1.5, True, "a"]},
@@ -29,9 +29,9 @@ def test_what_is_accepted(settings: dict[str, t.Any]) -> None:
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("Max_Requests", "; did you mean 'max_requests'?"),
-        ("max-requests", "; did you mean 'max_requests'?"),
-        ("max requests", ""),
+        ("Keepalive", "; did you mean 'keepalive'?"),
+        ("worker-tmp-dir", "; did you mean 'worker_tmp_dir'?"),
+        ("worker tmp dir", ""),
         ("2x", ""),
         ("", ""),
         ("a.b", ""),
@@ -67,6 +67,11 @@ def test_what_is_no_value(value: t.Any) -> None:
         ("worker_connections", "use the application's key worker_connections"),
         ("timeout", "use the application's key timeout"),
         ("graceful_timeout", "use the application's key graceful_timeout"),
+        ("max_requests", "use the application's key max_requests"),
+        ("preload_app", "use the application's key preload"),
+        ("accesslog", "use the application's key logs.access"),
+        ("access_log_format", "use the application's key logs.access"),
+        ("statsd_host", "use the application's key metrics.statsd"),
         ("errorlog", "use the application's key logs"),
         ("raw_env", "use the application's key env"),
         ("bind", "systemd makes the socket and hands it to gunicorn"),
@@ -89,4 +94,4 @@ def test_what_is_refused_are_settings_of_gunicorn() -> None:
 
 
 def test_every_problem_is_told() -> None:
-    assert len(settings_problems({"bind": 1, "X": 1, "keepalive": None, "max_requests": 1})) == 3
+    assert len(settings_problems({"bind": 1, "X": 1, "keepalive": None, "max_requests_jitter": 1})) == 3

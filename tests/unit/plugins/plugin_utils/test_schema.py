@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.wsgiops.flask.plugins.plugin_utils import _schema
+from ansible_collections.wsgiops.flask.plugins.plugin_utils import _values
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._schema import RESERVED_NAMES, problems
 
 App = dict[str, t.Any]
@@ -58,13 +58,36 @@ def test_an_application_with_every_key_has_no_problems(check: Check, app: App, s
         "exclude": ["/docs/"],
         "python": "/usr/bin/python3.11",
         "requirements": "requirements.txt",
+        "server": "gunicorn",
         "workers": 4,
         "worker_class": "gthread",
         "threads": 8,
         "worker_connections": 500,
+        "max_requests": 1000,
+        "preload": True,
         "timeout": 60,
         "graceful_timeout": 120,
-        "gunicorn_settings": {"max_requests": 1000, "preload_app": True, "dirty_apps": ["a:A"], "loglevel": "debug"},
+        "gunicorn_settings": {"max_requests_jitter": 9, "sendfile": True, "dirty_apps": ["a:A"], "loglevel": "debug"},
+        "restart": {"policy": "always", "delay": 0.5, "burst": 10, "interval": 600, "cooldown": 0},
+        "limits": {
+            "memory": "1G",
+            "memory_high": 805306368,
+            "cpu": 1.5,
+            "tasks": 512,
+            "open_files": 4096,
+            "oom_policy": "kill",
+        },
+        "network": "local",
+        "sandbox": {
+            "writable_paths": ["/srv/shop/uploads"],
+            "home": "read-only",
+            "devices": True,
+            "write_execute": True,
+            "system_calls": ["@resources", "mbind"],
+            "address_families": ["AF_NETLINK"],
+            "namespaces": True,
+            "groups": ["video", "render"],
+        },
         "health": {
             "ready": "/healthz/ready?deep=1",
             "status": 204,
@@ -85,11 +108,19 @@ def test_an_application_with_every_key_has_no_problems(check: Check, app: App, s
         "keep_releases": 3,
         "release_label": "v1.0/rc-1+b_2",
         "env": {"DEBUG": "0", "POOL": 5, "_X": 1.5},
-        "logs": {"to": "files"},
+        "secrets": {"SECRET_KEY": "s3cret", "PIN": 1234},
+        "logs": {
+            "to": "files",
+            "access": "both",
+            "rotate": {"frequency": "weekly", "size": "100M", "keep": 30, "method": "copytruncate"},
+        },
+        "metrics": {"statsd": "localhost:8125"},
     }
     assert {*app, *every} == set(schema)
-    for key in ("health", "hooks", "logs"):
-        assert set(every[key]) == set(schema[key]["options"])
+    for key, option in schema.items():
+        if "options" in option:
+            assert set(every[key]) == set(option["options"])
+    assert set(every["logs"]["rotate"]) == set(schema["logs"]["options"]["rotate"]["options"])
     assert check(**every) == []
 
 
@@ -142,7 +173,9 @@ def test_an_unknown_nested_key_is_told_with_the_nearest(check: Check) -> None:
 
 def test_an_unknown_key_without_a_near_one_is_told_with_all(check: Check, schema: t.Any) -> None:
     assert check(zzz=1) == [f"shop: zzz: unknown key; accepted here: {', '.join(sorted(schema))}"]
-    assert check(logs={"zzz": 1}) == ["shop: logs.zzz: unknown key; accepted here: to"]
+    assert check(logs={"zzz": 1}) == ["shop: logs.zzz: unknown key; accepted here: access, rotate, to"]
+    rotation = "frequency, keep, method, size"
+    assert check(logs={"rotate": {"zzz": 1}}) == [f"shop: logs.rotate.zzz: unknown key; accepted here: {rotation}"]
     assert check(**{"5": 1})[0].startswith("shop: 5: unknown key; accepted here: ")
 
 
@@ -166,7 +199,22 @@ def test_without_a_name_the_position_tells_which(app: App, schema: t.Any) -> Non
         ({"logs": {"to": "file"}}, ["logs.to: ", "journal, files", "'file'"]),
         ({"remove_data": "maybe"}, ["remove_data: ", "'maybe'", "boolean"]),
         ({"overlap": "y"}, ["overlap: ", "'y'", "boolean"]),
-        ({"worker_class": "eventlet"}, ["worker_class: ", "sync, gthread, gevent", "'eventlet'"]),
+        ({"server": "uwsgi"}, ["server: ", "gunicorn, gevent", "'uwsgi'"]),
+        (
+            {"worker_class": "eventlet"},
+            ["worker_class: ", "sync, gthread, gevent", "'eventlet'", "; gunicorn 26 dropped it; use gevent"],
+        ),
+        ({"preload": "maybe"}, ["preload: ", "'maybe'", "boolean"]),
+        ({"restart": {"policy": "no"}}, ["restart.policy: ", "on-failure, always, never", "'no'", "; write never"]),
+        ({"limits": {"oom_policy": "panic"}}, ["limits.oom_policy: ", "continue, stop, kill", "'panic'"]),
+        ({"network": "private"}, ["network: ", "full, local, none", "'private'"]),
+        ({"sandbox": {"home": "open"}}, ["sandbox.home: ", "hidden, read-only", "'open'"]),
+        ({"sandbox": {"devices": "maybe"}}, ["sandbox.devices: ", "'maybe'", "boolean"]),
+        ({"sandbox": {"write_execute": 2}}, ["sandbox.write_execute: ", "2", "boolean"]),
+        ({"sandbox": {"namespaces": "user"}}, ["sandbox.namespaces: ", "'user'", "boolean"]),
+        ({"logs": {"access": "apache"}}, ["logs.access: ", "nginx, gunicorn, both, none", "'apache'"]),
+        ({"logs": {"rotate": {"frequency": "hourly"}}}, ["logs.rotate.frequency: ", "daily, weekly, monthly"]),
+        ({"logs": {"rotate": {"method": "move it"}}}, ["logs.rotate.method: ", "create, copytruncate", "'move it'"]),
     ],
 )
 def test_a_value_of_another_type_or_choice(check: Check, change: App, fragments: list[str]) -> None:
@@ -205,6 +253,17 @@ def test_a_value_of_another_type_or_choice(check: Check, change: App, fragments:
         ("hooks", "true", "hooks: a string was given; accepted is a dictionary"),
         ("hooks", {"once": "true"}, "hooks.once: a string was given; accepted is a list"),
         ("hooks", {"once": [5]}, "hooks.once: a number stands in the list; accepted in it is a string"),
+        ("limits", "512M", "limits: a string was given; accepted is a dictionary"),
+        ("limits", {"memory": None}, "limits.memory: is empty; leave the key out for its default"),
+        ("sandbox", ["devices"], "sandbox: a list was given; accepted is a dictionary"),
+        ("sandbox", {"groups": "video"}, "sandbox.groups: a string was given; accepted is a list"),
+        (
+            "sandbox",
+            {"writable_paths": [5]},
+            "sandbox.writable_paths: a number stands in the list; accepted in it is a string",
+        ),
+        ("secrets", "s3cret", "secrets: a string was given; accepted is a dictionary"),
+        ("metrics", {"statsd": 8125}, "metrics.statsd: a number was given; accepted is a string"),
         ("release_label", 1.2, "release_label: a number was given; accepted is a string"),
         ("overlap", [True], "overlap: [True] is not accepted: a boolean, true or false"),
     ],
@@ -212,6 +271,22 @@ def test_a_value_of_another_type_or_choice(check: Check, change: App, fragments:
 def test_a_value_that_ansible_would_convert(check: Check, key: str, value: t.Any, told: str) -> None:
     [problem] = check(**{key: value})
     assert problem.endswith(f": {told}")
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "word"),
+    [
+        ("restart: {policy: no}", "restart.policy", "never"),
+        ("restart: {policy: off}", "restart.policy", "never"),
+        ("network: no", "network", "none"),
+        ("logs: {access: off}", "logs.access", "none"),
+    ],
+)
+def test_what_yaml_makes_a_boolean_of_is_told_with_the_word_to_write(
+    check: Check, text: str, key: str, word: str
+) -> None:
+    hint = f"YAML makes false of no and off; write {word}"
+    assert check(**yaml.safe_load(text)) == [f"shop: {key}: a boolean was given; accepted is a string; {hint}"]
 
 
 def test_every_nested_value_of_a_wrong_type_is_told(check: Check) -> None:
@@ -241,17 +316,17 @@ def test_two_entries_without_a_name_are_told_apart(app: App, schema: t.Any) -> N
 # --- names and domains --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["a", "shop", "shop-2", "x" * 32, "a-"])
+@pytest.mark.parametrize("name", ["a", "shop", "shop-2", "x" * 31, "a-"])
 def test_a_good_name(check: Check, name: str) -> None:
     assert check(name=name) == []
 
 
 @pytest.mark.parametrize(
-    "name", ["", "Shop", "2shop", "-shop", "shop_2", "shop.2", "x" * 33, "shöp", "a/b", "shop\n", " a"]
+    "name", ["", "Shop", "2shop", "-shop", "shop_2", "shop.2", "x" * 32, "shöp", "a/b", "shop\n", " a"]
 )
 def test_a_bad_name(check: Check, name: str) -> None:
     [problem] = check(name=name)
-    rule = "1 to 32 characters, a lower-case letter first, then lower-case letters, digits and hyphens"
+    rule = "1 to 31 characters, a lower-case letter first, then lower-case letters, digits and hyphens"
     assert problem == f"{name or 'flask_apps entry 1'}: name: {name!r} is not accepted: {rule}"
 
 
@@ -339,28 +414,43 @@ NUMBERS = [
     ("hooks.timeout", 1, 3600, SECONDS),
     ("confirm", 0, 3600, "whole seconds from 0 to 3600; 0 is off"),
     ("keep_releases", 2, 100, "a whole number from 2 to 100"),
-    ("health.settle", 0, 60, "seconds from 0 to 60"),
+    ("max_requests", 0, 1000000, "a whole number from 0 to 1000000; 0 is never"),
+    ("restart.burst", 1, 100, "a whole number from 1 to 100"),
+    ("restart.interval", 1, 86400, "whole seconds from 1 to 86400"),
+    ("restart.cooldown", 0, 86400, "whole seconds from 0 to 86400; 0 is off"),
+    ("limits.tasks", 16, 1000000, "a whole number from 16 to 1000000"),
+    ("limits.open_files", 64, 1000000, "a whole number from 64 to 1000000"),
+    ("logs.rotate.keep", 1, 1000, "a whole number from 1 to 1000"),
 ]
-WHOLE = [number for number in NUMBERS if number[0] != "health.settle"]
+PARTS = [
+    ("health.settle", 0, 60, "seconds from 0 to 60"),
+    ("restart.delay", 0.1, 3600, "seconds from 0.1 to 3600"),
+    ("limits.cpu", 0.05, 512, "a number of CPUs from 0.05 to 512"),
+]
 
 
 def with_number(key: str, value: t.Any) -> App:
     """The change that sets a key, its path with a dot between, of an application that may have it."""
-    outer, _dot, inner = key.partition(".")
-    return {"worker_class": "gthread", outer: {inner: value} if inner else value}
+    outer, *inner = key.split(".")
+    for part in reversed(inner):
+        value = {part: value}
+    if outer == "restart":
+        # How its numbers go together has tests of its own.
+        value["policy"] = "never"
+    return {outer: value, **({"worker_class": "gthread"} if outer in ("threads", "worker_connections") else {})}
 
 
 def test_the_tests_know_all_numbers() -> None:
-    assert {key for key, *_range in NUMBERS} | {"workers", "health.latency"} == set(_schema.NUMBERS)
+    assert {key for key, *_range in NUMBERS + PARTS} | {"workers", "health.latency"} == set(_values.NUMBERS)
 
 
-@pytest.mark.parametrize(("key", "low", "high", "rule"), NUMBERS)
+@pytest.mark.parametrize(("key", "low", "high", "rule"), NUMBERS + PARTS)
 def test_good_numbers(check: Check, key: str, low: int, high: int, rule: str) -> None:
     for value in (low, high, str(low), str(high)):
         assert check(**with_number(key, value)) == []
 
 
-@pytest.mark.parametrize(("key", "low", "high", "rule"), NUMBERS)
+@pytest.mark.parametrize(("key", "low", "high", "rule"), NUMBERS + PARTS)
 def test_bad_numbers(check: Check, key: str, low: int, high: int, rule: str) -> None:
     bad = [
         low - 1,
@@ -384,15 +474,47 @@ def test_bad_numbers(check: Check, key: str, low: int, high: int, rule: str) -> 
         assert check(**with_number(key, value)) == [f"shop: {key}: {value!r} is not accepted: {rule}"]
 
 
-@pytest.mark.parametrize(("key", "low", "high", "rule"), WHOLE)
+@pytest.mark.parametrize(("key", "low", "high", "rule"), NUMBERS)
 def test_a_part_of_a_whole_number(check: Check, key: str, low: int, high: int, rule: str) -> None:
     for value in (high - 0.5, float(high), f"{low}.5"):
         assert check(**with_number(key, value)) == [f"shop: {key}: {value!r} is not accepted: {rule}"]
 
 
-@pytest.mark.parametrize("settle", [0.5, "0.5", 59.9, 0.0])
-def test_settling_takes_parts_of_seconds(check: Check, settle: t.Any) -> None:
-    assert check(health={"settle": settle}) == []
+@pytest.mark.parametrize(("key", "low", "high", "rule"), PARTS)
+def test_numbers_with_parts(check: Check, key: str, low: float, high: float, rule: str) -> None:
+    for good in (low + 0.25, high - 0.25, str(high - 0.25), float(low)):
+        assert check(**with_number(key, good)) == []
+    for bad in (low - 0.01, high + 0.01):
+        assert check(**with_number(key, bad)) == [f"shop: {key}: {bad!r} is not accepted: {rule}"]
+
+
+SIZES = [("limits.memory", "32M"), ("limits.memory_high", "32M"), ("logs.rotate.size", "1K")]
+
+
+def test_the_tests_know_all_sizes() -> None:
+    assert dict(SIZES) == _values.SIZES
+
+
+@pytest.mark.parametrize(("key", "least"), SIZES)
+def test_good_sizes(check: Check, key: str, least: str) -> None:
+    for value in (least, "32768K", "1G", "1024T", 33554432, "33554432", 1 << 50):
+        assert check(**with_number(key, value)) == []
+
+
+@pytest.mark.parametrize(("key", "least"), SIZES)
+def test_bad_sizes(check: Check, key: str, least: str) -> None:
+    below = (_values.size(least) or 0) - 1
+    out_of_range = [below, str(below), "1025T", (1 << 50) + 1, "9" * 30, 0, "0", -1]
+    no_size = [True, 1.5e9, "1.5G", "64P", "G", "", "64\nM", "٣M", "64M\n", [64], {}, "infinity", "10%", float("nan")]
+    rule = f"a size from {least} to 1024T, a whole number of bytes or one with K, M, G or T behind it"
+    for value in [*out_of_range, *no_size]:
+        assert check(**with_number(key, value)) == [f"shop: {key}: {value!r} is not accepted: {rule}"]
+
+
+@pytest.mark.parametrize("size", ["512m", "512MB", "512MiB", "512 M", "512 mb"])
+def test_a_size_as_others_write_it_is_told_as_it_is_here(check: Check, size: str) -> None:
+    [problem] = check(limits={"memory": size})
+    assert problem.endswith("; did you mean '512M'?")
 
 
 @pytest.mark.parametrize("latency", [0.001, 1, "1.5", 30])
@@ -412,23 +534,16 @@ def test_the_ceiling_of_latency_is_the_time_there_is(check: Check) -> None:
 
 
 def test_numbers_of_an_application_that_goes_do_not_count(check: Check) -> None:
-    assert check(state="absent", timeout="soon", health={"status": 0}) == []
+    assert check(state="absent", timeout="soon", health={"status": 0}, limits={"memory": "1M"}) == []
 
 
-# --- worker classes -----------------------------------------------------------------------------------------------
+# --- the service --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("key", "classes"), [("threads", {"gthread"}), ("worker_connections", {"gevent", "gthread"})])
-@pytest.mark.parametrize("chosen", [..., "sync", "gthread", "gevent"])
-def test_keys_that_go_with_a_worker_class(check: Check, app: App, key: str, classes: set[str], chosen: t.Any) -> None:
-    Path(app["source"], "requirements.txt").write_text("gunicorn[gevent]\n")
-    found = check(worker_class=chosen, **{key: 5})
-    if chosen in classes:
-        assert found == []
-    else:
-        is_now = "sync" if chosen is ... else chosen
-        rule = f"used with worker_class {' or '.join(sorted(classes))} alone, and worker_class is {is_now}"
-        assert found == [f"shop: {key}: 5 is not accepted: {rule}"]
+def test_the_service_is_looked_at(check: Check) -> None:
+    assert check(threads=5, network="none", metrics={"statsd": "/run/statsd.sock"}) == [
+        "shop: threads: 5 is not accepted: used with worker_class gthread alone, and worker_class is sync"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -446,6 +561,20 @@ def test_gevent_is_not_in_the_requirements(check: Check, app: App, text: str) ->
     assert check(worker_class="gevent") == [
         "shop: requirements: requirements.txt does not list gevent, which worker_class gevent needs; "
         "write gunicorn[gevent] and lock again"
+    ]
+
+
+@pytest.mark.parametrize("text", ["gevent\n", "gunicorn[gevent]\n", "gevent==26.9.0\ngunicorn\n"])
+def test_gevent_serves_without_gunicorn(check: Check, app: App, text: str) -> None:
+    Path(app["source"], "requirements.txt").write_text(text)
+    assert check(server="gevent") == []
+
+
+@pytest.mark.parametrize("text", ["flask\n", "gunicorn\n"])
+def test_gevent_serves_not_without_gevent(check: Check, app: App, text: str) -> None:
+    Path(app["source"], "requirements.txt").write_text(text)
+    assert check(server="gevent") == [
+        "shop: requirements: requirements.txt does not list gevent, which server gevent needs; add it and lock again"
     ]
 
 
@@ -523,19 +652,26 @@ def test_a_bad_label(check: Check, label: str) -> None:
 # --- environment --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("key", ["env", "secrets"])
 @pytest.mark.parametrize("name", ["2FA", "A-B", "", "A B", "A=B", "Ä", "A\n", 1])
-def test_what_is_no_name_of_a_variable(check: Check, name: t.Any) -> None:
+def test_what_is_no_name_of_a_variable(check: Check, key: str, name: t.Any) -> None:
     rule = "letters, digits and underscores, no digit first"
-    assert check(env={name: "s3cret"}) == [f"shop: env: {str(name)!r} is not a variable's name: {rule}"]
+    assert check(**{key: {name: "s3cret"}}) == [f"shop: {key}: {str(name)!r} is not a variable's name: {rule}"]
 
 
+@pytest.mark.parametrize("key", ["env", "secrets"])
 @pytest.mark.parametrize(
-    "name", ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "MAINPID", "GUNICORN_CMD_ARGS"]
-)
-def test_what_the_service_manager_sets(check: Check, name: str) -> None:
-    assert check(env={name: "s3cret"}) == [f"shop: env: {name} is set by the service manager and can't be given"]
+    "name",
+    [
+        "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "MAINPID", "GUNICORN_CMD_ARGS", "WATCHDOG_PID",
+        "WATCHDOG_USEC",
+    ],
+)  # fmt: skip
+def test_what_the_service_manager_sets(check: Check, key: str, name: str) -> None:
+    assert check(**{key: {name: "s3cret"}}) == [f"shop: {key}: {name} is set by the service manager and can't be given"]
 
 
+@pytest.mark.parametrize("key", ["env", "secrets"])
 @pytest.mark.parametrize(
     ("value", "kind"),
     [
@@ -546,11 +682,24 @@ def test_what_the_service_manager_sets(check: Check, name: str) -> None:
         ("s3cret\0", "NUL"),
     ],
 )
-def test_a_value_is_told_by_its_kind_and_never_shown(check: Check, value: t.Any, kind: str) -> None:
-    [problem] = check(env={"GOOD": "s3cret", "TOKEN": value})
-    assert problem.startswith("shop: env: TOKEN ")
+def test_a_value_is_told_by_its_kind_and_never_shown(check: Check, key: str, value: t.Any, kind: str) -> None:
+    [problem] = check(**{key: {"GOOD": "s3cret", "TOKEN": value}})
+    assert problem.startswith(f"shop: {key}: TOKEN ")
     assert kind in problem
     assert "s3cret" not in problem
+
+
+def test_a_secret_has_a_value_and_a_variable_need_not(check: Check) -> None:
+    assert check(env={"TOKEN": ""}) == []
+    assert check(secrets={"TOKEN": "", "PIN": 0, "SPACE": " "}) == [
+        "shop: secrets: TOKEN is empty; give it a value, or leave it out"
+    ]
+
+
+def test_a_variable_is_a_secret_or_is_none(check: Check) -> None:
+    assert check(env={"TOKEN": "s3cret", "MODE": "s3cret"}, secrets={"TOKEN": "s3cret", "KEY": "s3cret"}) == [
+        "shop: secrets: TOKEN stands in env too; leave it out of one"
+    ]
 
 
 # --- source -------------------------------------------------------------------------------------------------------
