@@ -4,17 +4,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import types
 import typing as t
-from pathlib import Path
 
 import pytest
-from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar, trust_as_template
+from gunicorn import config
+from gunicorn.glogging import Logger
+from gunicorn.instrument.statsd import Statsd
 
-ROLE = Path(__file__).resolve().parents[2] / "roles" / "gunicorn"
-APP = {"name": "shop", "source": "../shop", "wsgi": "shop:app", "domains": ["shop.example.com"]}
+from ansible_collections.wsgiops.flask.tests.unit.service import ROLE, render
 
 # Texts in which a character means something to YAML, Jinja, JSON or Python.
 TEXTS = [
@@ -38,14 +38,9 @@ TEXTS = [
 
 def configuration(**keys: t.Any) -> dict[str, t.Any]:
     """What gunicorn's configuration holds for an application with further keys."""
-    role = DataLoader().load_from_file(str(ROLE / "defaults" / "main.yml"), trusted_as_template=True)
-    layout = {"error_log": "/var/log/shop/error.log"}
-    variables = {**role, "flask_app": {**APP, **keys}, "__gunicorn_layout": layout}
-    template = trust_as_template((ROLE / "templates" / "gunicorn.conf.py.j2").read_text())
-    found: dict[str, t.Any] = {}
-    exec(Templar(loader=DataLoader(), variables=variables).template(template), found)
-    del found["__builtins__"]
-    return {name: value for name, value in found.items() if not isinstance(value, types.ModuleType)}
+    found: dict[str, t.Any] = {"__file__": str(ROLE / "files" / "gunicorn.conf.py")}
+    exec(render("gunicorn.conf.py.j2", keys), found)
+    return {name: value for name, value in found.items() if name[0] != "_" and not isinstance(value, types.ModuleType)}
 
 
 def test_an_application_without_further_keys() -> None:
@@ -76,7 +71,15 @@ def test_an_application_without_further_keys() -> None:
             {"worker_class": "gthread", "threads": 8, "worker_connections": 50},
         ),
         ({"worker_class": "gevent", "worker_connections": 50}, {"worker_class": "gevent", "worker_connections": 50}),
+        ({"max_requests": "105"}, {"max_requests": 105, "max_requests_jitter": 10}),
+        ({"max_requests": 9}, {"max_requests": 9, "max_requests_jitter": 0}),
+        ({"preload": "true"}, {"preload_app": True}),
+        ({"limits": {"memory": "320M"}}, {"workers": min(2 * len(os.sched_getaffinity(0)), 2)}),
+        ({"limits": {"memory": "32M", "cpu": "64"}}, {"workers": 1}),
+        ({"limits": {"memory": "32M"}, "workers": 3}, {"workers": 3}),
+        ({"limits": {"cpu": 0.05}}, {"workers": min(2 * len(os.sched_getaffinity(0)), 2)}),
         ({"logs": {"to": "files"}}, {"errorlog": "/var/log/shop/error.log", "capture_output": True}),
+        ({"logs": {"access": "none"}}, {}),
     ],
     ids=str,
 )
@@ -101,12 +104,56 @@ def test_settings_come_last_and_in_one_order() -> None:
     assert list(configuration(gunicorn_settings={"b": 1, "a": 2}))[-2:] == ["a", "b"]
 
 
-def test_gunicorn_takes_what_is_written() -> None:
-    config = pytest.importorskip("gunicorn.config")
-    further = {"max_requests": 1000, "preload_app": True, "pre_fork": "os.path.samefile", "dirty_apps": ["a:A", "b:B"]}
+@pytest.mark.parametrize("access", ["gunicorn", "both"])
+@pytest.mark.parametrize(("to", "target"), [("journal", "-"), ("files", "/var/log/shop/access.log")])
+def test_access_lines_of_gunicorn(access: str, to: str, target: str) -> None:
+    found = configuration(logs={"access": access, "to": to})
+    logger = found.pop("logger_class")
+    lines = {"accesslog": target, "access_log_format": "%(line)s"}
+    assert found == {**configuration(logs={"to": to}), **lines}
+    assert issubclass(logger, Logger)
+    assert not issubclass(logger, Statsd)
+
+
+@pytest.mark.parametrize("access", ["nginx", "gunicorn"])
+@pytest.mark.parametrize(
+    ("statsd", "address"),
+    [
+        ("127.0.0.1:8125", ("127.0.0.1", 8125)),
+        ("[::1]:8125", ("::1", 8125)),
+        ("/run/agent/statsd.sock", "/run/agent/statsd.sock"),
+    ],
+)
+def test_metrics(access: str, statsd: str, address: t.Any) -> None:
+    found = configuration(logs={"access": access}, metrics={"statsd": statsd})
+    assert issubclass(found["logger_class"], Statsd)
     known = config.Config()
-    for name, value in configuration(worker_class="gthread", gunicorn_settings=further).items():
+    known.set("statsd_host", found["statsd_host"])
+    assert known.statsd_host == address
+
+
+def test_the_metrics_of_an_application_whose_name_is_a_letter() -> None:
+    known = config.Config()
+    for name in ("shop", "a"):
+        found = configuration(name=name, metrics={"statsd": "127.0.0.1:8125"})
+        known.set("statsd_prefix", found["statsd_prefix"])
+        assert Statsd(known).prefix == name + "."
+
+
+def test_the_names_of_the_release_are_not_imported() -> None:
+    """Neither by what the configuration loads, nor by who comes after it."""
+    assert configuration(logs={"access": "both"})["logger_class"].__module__ == "_wsgiops_flask_access_log"
+    assert importlib.util.find_spec("access_log") is None
+
+
+def test_gunicorn_takes_what_is_written() -> None:
+    further = {"keepalive": 5, "pre_fork": "os.path.samefile", "dirty_apps": ["a:A", "b:B"]}
+    keys: dict[str, t.Any] = {"worker_class": "gthread", "max_requests": 1000, "preload": True}
+    keys.update(logs={"access": "both", "to": "files"}, metrics={"statsd": "127.0.0.1:8125"})
+    known = config.Config()
+    for name, value in configuration(**keys, gunicorn_settings=further).items():
         known.set(name, value)
     assert known.threads == 4
     assert known.preload_app is True
+    assert issubclass(known.logger_class, Statsd)
     assert known.dirty_apps == ["a:A", "b:B"]
