@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, wsgiops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Controller's side of release: hands the environment over as one text that is masked as a whole."""
+"""Controller's side of release: hands variables over as texts that are masked as a whole."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
-        environment = arguments.pop("environment", None)
-        if environment:
-            arguments["environment"] = json.dumps(self._texts(arguments.get("name"), environment))
+        for option in ("environment", "secrets"):
+            variables = arguments.pop(option, None)
+            if variables:
+                arguments[option] = json.dumps(self._texts(arguments.get("name"), option, variables))
         result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
         return result
 
     @staticmethod
-    def _texts(app: str | None, environment: t.Any) -> dict[str, str]:
-        if not isinstance(environment, dict):
-            raise AnsibleActionFail(f"{app}: environment: accepted is a dictionary of strings and numbers")
+    def _texts(app: str | None, option: str, variables: t.Any) -> dict[str, str]:
+        if not isinstance(variables, dict):
+            raise AnsibleActionFail(f"{app}: {option}: accepted is a dictionary of strings and numbers")
         texts = {}
-        for name, value in environment.items():
+        for name, value in variables.items():
             try:
                 texts[str(name)] = text_of(value)
             except ValueError as error:
-                raise AnsibleActionFail(f"{app}: environment: {name} {error}") from error
+                raise AnsibleActionFail(f"{app}: {option}: {name} {error}") from error
         return texts

@@ -21,9 +21,9 @@ def text_of(value: t.Any) -> str:
     :raises ValueError: when it is neither a string nor a number, or holds a NUL byte, which no variable can.
     """
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        kind = {bool: "a boolean", type(None): "empty", list: "a list", dict: "a dictionary"}.get(
-            type(value), "no text"
-        )
+        kinds: t.Dict[type, str] = {bool: "a boolean", type(None): "empty", list: "a list", dict: "a dictionary"}
+        # Ansible's own lists and dictionaries are kinds of these.
+        kind = next((name for known, name in kinds.items() if isinstance(value, known)), "no text")
         raise ValueError("is {0}; accepted are strings and numbers, quoted as the application reads them".format(kind))
     text = str(value)
     if "\0" in text:

@@ -81,24 +81,39 @@ class Gate:
         self._health = release.options.health
         self._service = service
 
+    def units(self) -> None:
+        """Units of which systemd understands every line: what it does not, it passes over with no more than a warning.
+
+        :raises GateError: with systemd's words.
+        """
+        words = self._service.verify(self._release.id, self._release.parts.units)
+        if words:
+            reason = "systemd-analyze verify has something to say of the units: " + words.splitlines()[0]
+            raise GateError("check", reason, words)
+
     def check(self) -> None:
-        """gunicorn's configuration, and the application's import, in a process of their own.
+        """The server's configuration, and the application's import, in a process of their own.
 
         :raises GateError: with what the process wrote.
         """
         options = self._release.options
-        # What may exist only once must not be imported beside itself.
-        imported = "import" if options.overlap else "settings"
         if not (options.overlap or options.settings):
             return
         home = self._release.home
-        command = [os.path.join(home, "venv", "bin", "python"), "-c", CHECK]
-        command += [os.path.join(home, "gunicorn.conf.py"), imported, *options.settings]
+        command = [os.path.join(home, "venv", "bin", "python")]
+        if options.server == "gevent":
+            what = "server.py --check"
+            command += [os.path.join(home, "server.py"), "--check"]
+        else:
+            what = "gunicorn --check-config"
+            # What may exist only once must not be imported beside itself.
+            imported = "import" if options.overlap else "settings"
+            command += ["-c", CHECK, os.path.join(home, "gunicorn.conf.py"), imported, *options.settings]
         timeout = max(CHECK_TIMEOUT, self._health.timeout)
         done = self._service.run_task(self._release.id, self._release.service_text(), command, {}, timeout)
         if done.status != 0:
             how = "took longer than {0:g} s" if done.timed_out else "failed (exit status {1})"
-            reason = "gunicorn --check-config " + how.format(timeout, done.status)
+            reason = what + " " + how.format(timeout, done.status)
             # A traceback's last line is what the rest leads to.
             last = done.output.strip().splitlines()[-1:]
             raise GateError("check", ": ".join([reason, *last]), done.output)

@@ -49,21 +49,28 @@ def record(
         os.fsync(handle.fileno())
 
 
-def _newest_first(path: str) -> t.List[t.Tuple[str, str]]:
-    """Event and release of each line; a line cut by a crash is passed over."""
+def last(path: str) -> t.Dict[str, t.Any]:
+    """The newest event as :func:`record` wrote it; empty when there is none."""
+    return next(iter(_entries(path)), {})
+
+
+def _entries(path: str) -> t.Iterator[t.Dict[str, t.Any]]:
+    """The events, newest first; a line cut by a crash is passed over."""
     try:
         with open(path, encoding="utf-8") as handle:
             lines = handle.read().splitlines()
     except FileNotFoundError:
-        return []
-    events = []
+        return
     for line in reversed(lines):
         try:
             entry = json.loads(line)
-            events.append((str(entry["event"]), str(entry["release"])))
+            yield dict(entry, event=str(entry["event"]), release=str(entry["release"]))
         except (ValueError, KeyError, TypeError):
             continue
-    return events
+
+
+def _newest_first(path: str) -> t.List[t.Tuple[str, str]]:
+    return [(entry["event"], entry["release"]) for entry in _entries(path)]
 
 
 def activated(path: str) -> t.List[str]:

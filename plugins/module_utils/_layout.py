@@ -95,6 +95,11 @@ class Layout:
         return os.path.join(self.logs, "error.log")
 
     @property
+    def access_log(self) -> str:
+        """What the application's server writes, where it writes access lines to a file; nginx has its own."""
+        return os.path.join(self.logs, "access.log")
+
+    @property
     def nginx_site(self) -> str:
         return os.path.join("/etc/nginx/conf.d", self.name + ".conf")
 
@@ -118,6 +123,21 @@ class Layout:
     def socket_template(self) -> str:
         return os.path.join("/etc/systemd/system", self.name + "@.socket")
 
+    @property
+    def retry_timer_template(self) -> str:
+        """What waits for the cool-down after a tripped start limit. No application has an underscore in its name."""
+        return os.path.join("/etc/systemd/system", self.name + "_retry@.timer")
+
+    @property
+    def retry_service_template(self) -> str:
+        """What starts a release again then."""
+        return os.path.join("/etc/systemd/system", self.name + "_retry@.service")
+
+    @property
+    def unit_templates(self) -> t.List[str]:
+        """Every unit template that an application may have."""
+        return [self.service_template, self.socket_template, self.retry_timer_template, self.retry_service_template]
+
     def release(self, release_id: str) -> str:
         return os.path.join(self.releases, release_id)
 
@@ -129,6 +149,9 @@ class Layout:
 
     def socket_unit(self, release_id: str) -> str:
         return "{0}@{1}.socket".format(self.name, release_id)
+
+    def retry_timer(self, release_id: str) -> str:
+        return "{0}_retry@{1}.timer".format(self.name, release_id)
 
     @property
     def task_unit(self) -> str:
@@ -146,7 +169,8 @@ class Layout:
     def names(self) -> dict[str, str]:
         """All names that do not depend on a release, for templates."""
         kind = type(self)
-        computed = {key: getattr(self, key) for key in vars(kind) if isinstance(vars(kind)[key], property)}
+        values = {key: getattr(self, key) for key in vars(kind) if isinstance(vars(kind)[key], property)}
+        computed = {key: value for key, value in values.items() if isinstance(value, str)}
         identity = {"name": self.name, "user": self.name, "group": self.name, "user_comment": USER_COMMENT}
         return dict(computed, root=self.root, **identity)
 
@@ -158,8 +182,7 @@ def claimed_paths(layout: Layout) -> t.List[str]:
         layout.cache,
         layout.logs,
         layout.run,
-        layout.service_template,
-        layout.socket_template,
+        *layout.unit_templates,
         layout.nginx_site,
         layout.logrotate,
     ]

@@ -51,6 +51,11 @@ class Options:
     :param overlap: start the new release beside the old one; otherwise the old one stops first.
     :param front_url: where a client meets the application; empty for no probe there.
     :param front_host: Host header there.
+    :param server: what serves the application, ``gunicorn`` or ``gevent`` (its pywsgi, one process).
+    :param workers: number of gunicorn's workers, or ``auto``.
+    :param memory: what all processes may take together, as ``512M``; empty for no limit.
+    :param cpus: CPUs that they may use; 0 for all.
+    :param logs_to: where its output goes, ``journal`` or ``files``.
     """
 
     health: Health = Health()
@@ -62,6 +67,11 @@ class Options:
     overlap: bool = True
     front_url: str = ""
     front_host: str = "localhost"
+    server: str = "gunicorn"
+    workers: str = "auto"
+    memory: str = ""
+    cpus: float = 0.0
+    logs_to: str = "journal"
 
     def as_dict(self) -> t.Dict[str, t.Any]:
         return dataclasses.asdict(self)

@@ -30,6 +30,7 @@ class Parts:
     :param files: text of each file of the release directory, by relative path.
     :param units: text of the unit templates, by file name.
     :param environment: the application's variables; may hold secrets.
+    :param secrets: more of them, which are secrets.
     """
 
     app: str
@@ -38,6 +39,7 @@ class Parts:
     files: t.Mapping[str, str]
     units: t.Mapping[str, str]
     environment: t.Mapping[str, str]
+    secrets: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def release_id(self) -> str:
         """The release's public name: the same parts give the same id on every host."""
@@ -49,6 +51,7 @@ class Parts:
             "files": _digests(self.files),
             "units": _digests(self.units),
             "environment": secret_digest(self.app, self.environment),
+            "secrets": secret_digest(self.app + ":secrets", self.secrets),
         }
         return hashlib.sha256(_canonical(public)).hexdigest()[:ID_DIGITS]
 
@@ -61,13 +64,13 @@ def _canonical(value: t.Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
-def secret_digest(app: str, environment: t.Mapping[str, str]) -> str:
+def secret_digest(purpose: str, variables: t.Mapping[str, str]) -> str:
     """Digest of values that must not be testable by guessing: ids are public, so a plain hash would be.
 
-    Salted with the application's name rather than a random value, since the same input has to give the same id on
-    each host of a fleet. An empty environment has nothing to guess and costs nothing.
+    Salted with the application's name, in ``purpose``, rather than a random value, since the same input has to give the
+    same id on each host of a fleet. Where there are no variables there is nothing to guess, and it costs nothing.
     """
-    if not environment:
+    if not variables:
         return ""
-    salt = b"wsgiops.flask:" + app.encode("ascii")
-    return hashlib.scrypt(_canonical(dict(environment)), salt=salt, **SCRYPT).hex()  # type: ignore[arg-type]
+    salt = b"wsgiops.flask:" + purpose.encode("ascii")
+    return hashlib.scrypt(_canonical(dict(variables)), salt=salt, **SCRYPT).hex()  # type: ignore[arg-type]

@@ -20,6 +20,7 @@ from ansible_collections.wsgiops.flask.plugins.module_utils._venv import is_comp
 
 MANIFEST = "release.json"
 ENVIRONMENT = "env"
+SECRETS = "secrets"
 LABEL = "label"
 UNITS = "systemd"
 
@@ -60,9 +61,9 @@ class Release:
             _files.WantedFile(os.path.join(self.home, name), text, 0o640, "root", group)
             for name, text in self.parts.files.items()
         ]
-        # systemd reads it as root before it drops privileges (systemd.exec(5)), so nobody else has to.
-        text = environment_file(self.parts.environment)
-        wanted.append(_files.WantedFile(os.path.join(self.home, ENVIRONMENT), text, 0o600))
+        # systemd reads them as root before it drops privileges (systemd.exec(5)), so nobody else has to.
+        for name, variables in ((ENVIRONMENT, self.parts.environment), (SECRETS, self.parts.secrets)):
+            wanted.append(_files.WantedFile(os.path.join(self.home, name), environment_file(variables), 0o600))
         wanted += [
             _files.WantedFile(os.path.join(self.home, UNITS, name), text) for name, text in self.parts.units.items()
         ]
@@ -92,8 +93,7 @@ class Release:
 
     def units(self) -> t.List[_files.WantedFile]:
         """The unit templates where systemd reads them."""
-        directory = os.path.dirname(self.layout.service_template)
-        return [_files.WantedFile(os.path.join(directory, name), text) for name, text in self.parts.units.items()]
+        return _units(self.layout, self.parts.units)
 
     def service_text(self) -> str:
         """The text of the service's unit template."""
@@ -127,7 +127,7 @@ class Release:
         return [wanted.path for wanted in self.notes() if not _files.matches(wanted)]
 
     def stale_units(self) -> t.List[str]:
-        return [unit.path for unit in self.units() if not _files.matches(unit)]
+        return stale_units(self.layout, self.units())
 
     def write(self) -> None:
         """Put the release directory right.
@@ -165,10 +165,10 @@ def load(layout: Layout, release: str) -> Release:
         manifest = json.loads(_text(home, MANIFEST))
         files = {name: _text(home, name) for name in manifest.get("files", ["gunicorn.conf.py"])}
         # A name with a dot first is what a run that died left of a file.
-        names = [name for name in sorted(os.listdir(os.path.join(home, UNITS))) if not name.startswith(".")]
+        names = [name for name in _entries(os.path.join(home, UNITS)) if not name.startswith(".")]
         units = {name: _text(home, os.path.join(UNITS, name)) for name in names}
-        environment = read_environment(_text(home, ENVIRONMENT))
-        parts = Parts(layout.name, manifest["code"], manifest["venv"], files, units, environment)
+        environment, secrets = (read_environment(_text(home, name)) for name in (ENVIRONMENT, SECRETS))
+        parts = Parts(layout.name, manifest["code"], manifest["venv"], files, units, environment, secrets)
         found = Release(layout, parts, options_from(manifest.get("options", {})))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError("release {0} can't be read: {1}".format(release, error)) from error
@@ -182,12 +182,43 @@ def load(layout: Layout, release: str) -> Release:
     return found
 
 
+def kept_units(layout: Layout, release: str) -> t.List[_files.WantedFile]:
+    """The unit templates that a release on this host was started with, where systemd reads them, as far as they are
+    there."""
+    directory = os.path.join(layout.release(release), UNITS)
+    names = [os.path.basename(path) for path in layout.unit_templates]
+    texts = {name: _files.read_text(os.path.join(directory, name)) for name in names}
+    return _units(layout, {name: text for name, text in texts.items() if text is not None})
+
+
+def stale_units(layout: Layout, wanted: t.Sequence[_files.WantedFile]) -> t.List[str]:
+    """Paths of unit templates that differ from those wanted, or that stand there and are not wanted."""
+    stray = set(layout.unit_templates) - {unit.path for unit in wanted}
+    stale = [unit.path for unit in wanted if not _files.matches(unit)]
+    return stale + sorted(path for path in stray if os.path.lexists(path))
+
+
+def _units(layout: Layout, texts: t.Mapping[str, str]) -> t.List[_files.WantedFile]:
+    directory = os.path.dirname(layout.service_template)
+    return [_files.WantedFile(os.path.join(directory, name), text) for name, text in texts.items()]
+
+
 def label_of(layout: Layout, release: str) -> str:
     """The label of a release on this host, empty where it has none."""
+    return str(_stored_options(layout, release).get("label", ""))
+
+
+def logs_to_of(layout: Layout, release: str) -> str:
+    """Where the output of a release on this host goes."""
+    return str(_stored_options(layout, release).get("logs_to", Options.logs_to))
+
+
+def _stored_options(layout: Layout, release: str) -> t.Mapping[str, t.Any]:
+    """How a release takes the road, as far as that can be read."""
     try:
-        return str(json.loads(_text(layout.release(release), MANIFEST))["options"]["label"])
+        return dict(json.loads(_text(layout.release(release), MANIFEST))["options"])
     except (OSError, ValueError, KeyError, TypeError):
-        return ""
+        return {}
 
 
 def title_of(layout: Layout, release: str) -> str:

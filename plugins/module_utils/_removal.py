@@ -40,7 +40,7 @@ def _remove(layout: Layout, service: Systemd, remove_data: bool, dry_run: bool) 
         if not dry_run:
             service.disable(release)
             service.stop(release)
-    units = [path for path in (layout.service_template, layout.socket_template) if os.path.lexists(path)]
+    units = [path for path in layout.unit_templates if os.path.lexists(path)]
     steps += _remove_paths(units, dry_run)
     if units and not dry_run:
         service.daemon_reload()

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import time
 import typing as t
@@ -14,7 +13,9 @@ from ansible_collections.wsgiops.flask.plugins.module_utils import (
     _history,
     _probe,
     _release_store,
+    _status,
     _take_back,
+    _workers,
 )
 from ansible_collections.wsgiops.flask.plugins.module_utils._gate import FRONT_TIMEOUT, PROBE_PAUSE, Gate, GateError
 from ansible_collections.wsgiops.flask.plugins.module_utils._layout import Layout
@@ -100,7 +101,7 @@ class Road:
     def _planned_switch(self, current: t.Optional[str]) -> t.List[str]:
         hooks = self._wanted.options.hooks
         steps = ["run hooks.before_switch: " + command for command in hooks.before_switch]
-        steps.append("start {0}, switch from {1}".format(self._wanted.title, self._titled(current)))
+        steps.append("start {0}, switch from {1}".format(self._with_workers(), self._titled(current)))
         if self._confirm and current:
             steps.append("go back unless confirmed within {0:g} s".format(self._confirm))
         return steps + ["run hooks.after_switch: " + command for command in hooks.after_switch]
@@ -166,9 +167,9 @@ class Road:
 
     def _install_units(self) -> bool:
         stale = self._wanted.stale_units()
-        for unit in self._wanted.units():
-            if unit.path in stale:
-                _files.write(unit)
+        if stale:
+            self._gate.units()
+        _put_units(stale, self._wanted.units())
         if stale or self._service.state(self._id).needs_reload:
             self._service.daemon_reload()
         if stale:
@@ -210,7 +211,7 @@ class Road:
         self._gate.ready()
         self._gate.settle()
         self._proven = True
-        self.steps.append("started " + self._wanted.title)
+        self.steps.append("started " + self._with_workers())
 
     def _switch(self, previous: t.Optional[str]) -> None:
         try:
@@ -457,18 +458,14 @@ class Road:
 
     def _put_back_units(self, release: t.Optional[str]) -> None:
         """Give ``release`` the unit templates that it was started with; without one, none are left."""
-        changed = False
-        for unit in self._wanted.units():
-            if not release:
-                changed = _files.remove(unit.path) or changed
-                continue
-            kept = os.path.join(self._layout.release(release), _release_store.UNITS, os.path.basename(unit.path))
-            text = _files.read_text(kept)
-            earlier = dataclasses.replace(unit, content=unit.content if text is None else text)
-            if not _files.matches(earlier):
-                _files.write(earlier)
-                changed = True
-        if changed:
+        kept = _release_store.kept_units(self._layout, release) if release else []
+        stale = _release_store.stale_units(self._layout, kept)
+        pair = {self._layout.service_template, self._layout.socket_template}
+        if release and not pair <= {unit.path for unit in kept}:
+            # Somebody took some of them away; what is there in their place is better than nothing.
+            stale = [path for path in stale if path in {unit.path for unit in kept}]
+        _put_units(stale, kept)
+        if stale:
             self._service.daemon_reload()
 
     # -- words --------------------------------------------------------------------------------------------------------
@@ -477,15 +474,26 @@ class Road:
         current = self.current
         return "release {0} serves".format(self._titled(current)) if current else "no release serves"
 
+    def _with_workers(self) -> str:
+        """The release, and the worker processes that it gets on this host."""
+        options = self._wanted.options
+        if options.server != "gunicorn":
+            return "{0} (one process)".format(self._wanted.title)
+        if options.workers != "auto":
+            return "{0} (workers: {1})".format(self._wanted.title, options.workers)
+        count, why = _workers.auto_workers(len(os.sched_getaffinity(0)), options.memory, options.cpus)
+        return "{0} (workers: {1}, {2})".format(self._wanted.title, count, why)
+
     def _titled(self, release: t.Optional[str]) -> str:
         return _release_store.title_of(self._layout, release) if release else "nothing"
 
     def _failure(self, error: Exception, serving: str, log: t.Optional[str] = None) -> RoadError:
         phase = error.phase if isinstance(error, GateError) else self._phase
-        said = "{0}: release {1} failed in phase {2} after {3:.1f} s: {4}; {5}. It logged:\n{6}"
+        said = "{0}: release {1} failed in phase {2} after {3:.1f} s: {4}; {5}. It logged:\n{6}\nAll of it: {7}"
         seconds = time.monotonic() - self._start
         log = self._log_of(error) if log is None else log
-        return RoadError(said.format(self._layout.name, self._wanted.title, phase, seconds, error, serving, log))
+        where = _status.log_command(self._layout, self._wanted.options.logs_to)
+        return RoadError(said.format(self._layout.name, self._wanted.title, phase, seconds, error, serving, log, where))
 
     def _log_of(self, error: Exception) -> str:
         """What a failed command wrote, otherwise what the release logged in this run."""
@@ -543,6 +551,16 @@ def rollback_target(layout: Layout, to: str) -> str:
         return named[0]
     known = ", ".join(_release_store.title_of(layout, release) for release in there)
     raise ValueError("release: {0!r} is not on this host; there are {1}".format(to, known or "none"))
+
+
+def _put_units(stale: t.Collection[str], wanted: t.Iterable[_files.WantedFile]) -> None:
+    """Bring the unit templates at ``stale`` to what is wanted, which for some may be nothing."""
+    texts = {unit.path: unit for unit in wanted}
+    for path in stale:
+        if path in texts:
+            _files.write(texts[path])
+        else:
+            _files.remove(path)
 
 
 def _size(path: str) -> int:

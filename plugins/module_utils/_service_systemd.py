@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import subprocess
+import tempfile
 import time
 import typing as t
 
@@ -63,6 +65,43 @@ class State:
         return self.service == "failed" or self.sub == "auto-restart"
 
 
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What there is to say of one release's service, for people.
+
+    :param service: its state (systemctl(1), is-active), and ``socket`` that of its socket.
+    :param socket_result: why the socket failed, where it did.
+    :param ended: how the last process ended, empty when it did well or not at all.
+    :param restarts: how often systemd started it again since it was last started by hand.
+    :param started: seconds since the epoch, 0 when it does not run; ``retry`` likewise, of the next try after a tripped
+        start limit.
+    :param limit: the start limit in words.
+    :param memory: bytes that its control group uses, 0 where the host does not count them.
+    """
+
+    service: str
+    socket: str
+    socket_result: str
+    ended: str
+    main_pid: int
+    restarts: int
+    started: float
+    retry: float
+    limit: str
+    memory: int
+
+
+# How a service ended that did not end well (Result= in org.freedesktop.systemd1(5)); others are told as they are.
+_RESULTS = {
+    "success": "",
+    "exit-code": "exit status {status}",
+    "signal": "signal {status}",
+    "core-dump": "signal {status}",
+    "oom-kill": "the kernel's, for want of memory",
+    "watchdog": "systemd's, since it gave no sign of life (watchdog)",
+    "timeout": "a timeout of its start or its stop",
+}
+
 # Properties that make a State.
 _SHOWN = (
     "ActiveState",
@@ -76,7 +115,7 @@ _SHOWN = (
 # What of a [Service] section says how the server is started and ended, and is no part of its sandbox.
 _OF_THE_SERVER = frozenset(
     "Type NotifyAccess ExecCondition ExecStartPre ExecStart ExecReload KillMode TimeoutStartSec TimeoutStopSec Restart "
-    "RestartSec".split()
+    "RestartSec WatchdogSec".split()
 )
 
 
@@ -152,6 +191,35 @@ class Systemd:
             enabled=service.get("UnitFileState") == "enabled" and socket.get("UnitFileState") == "enabled",
         )
 
+    def report(self, release: str) -> Report:
+        names = "ActiveState Result MainPID NRestarts ExecMainStatus ExecMainStartTimestampMonotonic"
+        names += " StartLimitBurst StartLimitIntervalUSec MemoryCurrent"
+        service, socket = _show(names.split(), *self._units(release))
+        result, memory = service.get("Result", "success"), service.get("MemoryCurrent", "")
+        ended = _RESULTS.get(result, result).format(status=service.get("ExecMainStatus", "?"))
+        running = service.get("MainPID", "0") != "0"
+        limit = "{0} starts within {1}".format(
+            service.get("StartLimitBurst", "?"), service.get("StartLimitIntervalUSec", "?")
+        )
+        return Report(
+            service=service.get("ActiveState", "inactive"),
+            socket=socket.get("ActiveState", "inactive"),
+            socket_result=socket.get("Result", "success"),
+            ended=ended,
+            main_pid=int(service.get("MainPID", "0")),
+            restarts=int(service.get("NRestarts", "0")),
+            started=_wall_clock(service.get("ExecMainStartTimestampMonotonic", "")) if running else 0.0,
+            retry=self._next(self._layout.retry_timer(release)),
+            limit=limit,
+            memory=int(memory) if memory.isdigit() else 0,
+        )
+
+    @staticmethod
+    def _next(timer: str) -> float:
+        """When a timer goes off, in seconds since the epoch; 0 when it does not."""
+        listed = run("systemctl", "list-timers", "--all", "--output=json", "--", timer, check=False)
+        return next(((entry["next"] or 0) / 1e6 for entry in json.loads(listed or "[]")), 0.0)
+
     def workers(self, release: str) -> t.Set[int]:
         """Process ids of the main process's children (proc(5)); empty where the kernel does not tell."""
         pid = self.state(release).main_pid
@@ -160,6 +228,25 @@ class Systemd:
                 return {int(child) for child in children.read().split()}
         except OSError:
             return set()
+
+    def verify(self, release: str, units: t.Mapping[str, str]) -> str:
+        """What systemd-analyze(1) has to say of unit templates, as those of ``release``; empty when they are clean.
+
+        :param units: text of each template, by file name.
+        """
+        with tempfile.TemporaryDirectory() as directory:
+            paths = []
+            for name, text in sorted(units.items()):
+                paths.append(os.path.join(directory, name.replace("@.", "@{0}.".format(release))))
+                with open(paths[-1], "w", encoding="utf-8") as unit:
+                    unit.write(text)
+            done = _run(["systemd-analyze", "verify", "--man=no", *paths], subprocess.STDOUT)
+        if done.returncode and not done.stdout.strip():
+            return "exit status {0}".format(done.returncode)
+        # What is wrong with units of others, which these may name, is not to stop a release.
+        ours = [os.path.basename(path) for path in paths]
+        lines = [line for line in done.stdout.splitlines() if any(name in line for name in ours)]
+        return "\n".join(lines).replace(directory, UNIT_DIRECTORY)
 
     def daemon_reload(self) -> None:
         run("systemctl", "daemon-reload")
@@ -171,6 +258,7 @@ class Systemd:
 
     def listen(self, release: str) -> None:
         """Start the socket alone: its first connection starts the service. A tripped start limit is forgotten first."""
+        run("systemctl", "stop", "--", self._layout.retry_timer(release), check=False)
         run("systemctl", "reset-failed", "--", *self._units(release), check=False)
         run("systemctl", "start", "--", self._layout.socket_unit(release))
 
@@ -185,6 +273,7 @@ class Systemd:
     def stop(self, release: str) -> None:
         """Stop socket and service in one transaction: the socket alone would start the service again."""
         units = self._units(release)
+        run("systemctl", "stop", "--", self._layout.retry_timer(release), check=False)
         run("systemctl", "stop", "--", *units)
         run("systemctl", "reset-failed", "--", *units, check=False)
 
@@ -242,6 +331,8 @@ class Systemd:
         """
         self._await_task()
         options = ["--unit=" + self._layout.task_unit, "--service-type=exec", "--collect", "--quiet"]
+        # Otherwise it is the command, which is nobody's business, and the journal has it.
+        options.append("--description=Task of {0}, release {1}".format(self._layout.name, release))
         options += ["--property=" + setting for setting in sandbox(service_text, release)]
         options.append("--property=RuntimeMaxSec={0:g}".format(timeout))
         options += ["--setenv={0}={1}".format(name, value) for name, value in sorted(variables.items())]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -69,10 +70,16 @@ def venv_key(identity: t.Mapping[str, str], requirements: t.Mapping[str, str], r
 
 
 def is_complete(layout: Layout, key: str) -> bool:
-    """Whether the environment was built to its end and its interpreter and gunicorn are still there."""
+    """Whether the environment was built to its end and its interpreter and what serves are still there."""
     home = os.path.join(layout.venvs, key)
-    needed = (MANIFEST, os.path.join("bin", "python"), os.path.join("bin", "gunicorn"))
-    return all(os.path.exists(os.path.join(home, name)) for name in needed)
+    there = all(os.path.exists(os.path.join(home, name)) for name in (MANIFEST, os.path.join("bin", "python")))
+    return there and _can_serve(home)
+
+
+def _can_serve(home: str) -> bool:
+    """Whether it holds gunicorn, or gevent's own server."""
+    pywsgi = os.path.join(glob.escape(home), "lib", "python*", "site-packages", "gevent", "pywsgi.py")
+    return os.path.exists(os.path.join(home, "bin", "gunicorn")) or bool(glob.glob(pywsgi))
 
 
 def build(
@@ -109,8 +116,8 @@ def build(
             command += ["--require-hashes"] if hashed else []
             command += ["--requirement", os.path.join(directory, requirements_name)]
             _run(command, "installing {0} failed".format(requirements_name), lock)
-        if not os.path.exists(os.path.join(home, "bin", "gunicorn")):
-            raise VenvError("{0} installs no gunicorn: add it".format(requirements_name))
+        if not _can_serve(home):
+            raise VenvError("{0} installs neither gunicorn nor gevent: add one".format(requirements_name))
         manifest = {"format": 1, "interpreter": dict(identity), "requirements": requirements_name, "hashed": hashed}
         text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
         _files.write(_files.WantedFile(os.path.join(home, MANIFEST), text))

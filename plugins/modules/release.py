@@ -60,6 +60,32 @@ options:
       - The controller hands them over as one text, so that masking them cannot mangle other output that happens to
         contain a short value.
     type: raw
+  secrets:
+    description: More variables like those of O(environment), in a file of their own. Handed over in the same way.
+    type: raw
+  server:
+    description: What serves the application, gunicorn or gevent's own server, which is one process.
+    type: str
+    choices: [gunicorn, gevent]
+    default: gunicorn
+  workers:
+    description: Number of gunicorn's worker processes, or V(auto), told in the plan with the reason. What starts them
+      is in O(files).
+    type: str
+    default: auto
+  memory:
+    description: What all processes may take together, as C(512M), which V(auto) workers go by. Empty for no limit.
+    type: str
+    default: ""
+  cpus:
+    description: CPUs that they may use, which V(auto) workers go by. 0 for all.
+    type: float
+    default: 0
+  logs_to:
+    description: Where the output goes, so that an error names the command that shows it.
+    type: str
+    choices: [journal, files]
+    default: journal
   wsgi:
     description: The application, which hooks find as C(FLASK_APP).
     type: str
@@ -229,6 +255,7 @@ import signal
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.wsgiops.flask.plugins.module_utils import _files, _history, _release_store, _road, _take_back
+from ansible_collections.wsgiops.flask.plugins.module_utils._environment import read_environment
 from ansible_collections.wsgiops.flask.plugins.module_utils._layout import Layout
 from ansible_collections.wsgiops.flask.plugins.module_utils._lock import Locked, locked
 from ansible_collections.wsgiops.flask.plugins.module_utils._options import options_from
@@ -236,7 +263,22 @@ from ansible_collections.wsgiops.flask.plugins.module_utils._release import Part
 from ansible_collections.wsgiops.flask.plugins.module_utils._removal import remove_application
 from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import ServiceError, Systemd
 
-OPTIONS = ("health", "hooks", "label", "wsgi", "settings", "drain_timeout", "overlap", "front_url", "front_host")
+OPTIONS = (
+    "health",
+    "hooks",
+    "label",
+    "wsgi",
+    "settings",
+    "drain_timeout",
+    "overlap",
+    "front_url",
+    "front_host",
+    "server",
+    "workers",
+    "memory",
+    "cpus",
+    "logs_to",
+)
 
 # Seconds for which a run that does the very same is waited for: the longest drain and its stop (3600 s each), twice.
 WAIT_FOR_SAME = 14400
@@ -251,44 +293,66 @@ def wanted_release(params, layout):
     except re.error as error:
         said = "{0}: health.body: {1!r} is no regular expression: {2}"
         raise ValueError(said.format(layout.name, params["health"]["body"], error)) from error
-    environment = json.loads(params["environment"] or "{}")
-    parts = Parts(layout.name, params["code"], params["venv"], params["files"], params["units"], environment)
-    return _release_store.Release(layout, parts, options_from({name: params[name] for name in OPTIONS}))
+    options = options_from({name: params[name] for name in OPTIONS})
+    return _release_store.Release(layout, wanted_parts(params, layout), options)
 
 
-def shown_files(layout, release, files):
-    """The release's public files as one text, for the diff."""
-    if files is None:
-        found = (
-            {}
-            if release is None
-            else {
-                name: _files.read_text(os.path.join(layout.release(release), name)) or ""
-                for name in sorted(os.listdir(layout.release(release)))
-                if name.endswith(".py")
-            }
-        )
-    else:
-        found = files
-    return "".join("# {0}\n{1}".format(name, found[name]) for name in sorted(found))
+def wanted_parts(params, layout):
+    """What the release that the arguments describe is made of."""
+    environment, secrets = (json.loads(params[name] or "{}") for name in ("environment", "secrets"))
+    return Parts(layout.name, params["code"], params["venv"], params["files"], params["units"], environment, secrets)
 
 
-def diff(layout, previous, release, files, units):
-    """What the switch changes, without the environment."""
+def files_of(layout, release):
+    """The public files of a release on this host."""
+    if release is None:
+        return {}
+    home = layout.release(release)
+    names = [name for name in sorted(os.listdir(home)) if name.endswith(".py") or name == "server.json"]
+    return {name: _files.read_text(os.path.join(home, name)) or "" for name in names}
+
+
+def as_one_text(files):
+    return "".join("# {0}\n{1}".format(name, files[name]) for name in sorted(files))
+
+
+def shown_variables(variables, others, changed):
+    """Names of variables, and of each whether it has the value that it has in the others; values are nobody's business.
+
+    :param changed: what is said of one that has not.
+    """
+    states = {name: "same value" if others.get(name) == variables[name] else changed for name in variables}
+    return "".join("{0} ({1})\n".format(name, states[name]) for name in sorted(variables))
+
+
+def variables_of(layout, release, name):
+    """The variables in a file of a release on this host; none where it can't be read."""
+    try:
+        return read_environment(_files.read_text(os.path.join(layout.release(release), name)) or "") if release else {}
+    except ValueError:
+        return {}
+
+
+def diff(layout, previous, release, parts):
+    """What the switch changes; of variables, the names.
+
+    :param release: id of the new release, None when it is not known yet.
+    """
+    title = "{0} release {1}"
+    before_header = title.format(layout.name, previous or "(none)")
+    after_header = title.format(layout.name, release or "(known once the host has an interpreter)")
+    texts = [("", as_one_text(files_of(layout, previous)), as_one_text(parts.files))]
+    for name, wanted in ((_release_store.ENVIRONMENT, parts.environment), (_release_store.SECRETS, parts.secrets)):
+        found = variables_of(layout, previous, name)
+        before, after = shown_variables(found, wanted, "old value"), shown_variables(wanted, found, "new value")
+        texts.append((", " + name, before, after))
     changes = [
-        {
-            "before_header": "{0} release {1}".format(layout.name, previous or "(none)"),
-            "after_header": "{0} release {1}".format(
-                layout.name, release or "(known once the host has an interpreter)"
-            ),
-            "before": shown_files(layout, previous, None),
-            "after": shown_files(layout, release, files),
-        }
+        {"before_header": before_header + part, "after_header": after_header + part, "before": before, "after": after}
+        for part, before, after in texts
     ]
-    for name, text in sorted(units.items()):
-        path = os.path.join(os.path.dirname(layout.service_template), name)
-        before = _files.read_text(path) or ""
-        changes.append({"before_header": path, "after_header": path, "before": before, "after": text})
+    for path in layout.unit_templates:
+        before, after = _files.read_text(path) or "", parts.units.get(os.path.basename(path), "")
+        changes.append({"before_header": path, "after_header": path, "before": before, "after": after})
     return [change for change in changes if change["before"] != change["after"]]
 
 
@@ -303,7 +367,7 @@ def put_in_service(module, layout):
         steps = ["write, start and switch to a new release; its id is known once the host has an interpreter"]
         if prepare:
             steps = ["run hooks.once: " + command for command in params["hooks"]["once"]]
-        changes = diff(layout, previous, None, params["files"], params["units"])
+        changes = diff(layout, previous, None, wanted_parts(params, layout))
         module.exit_json(changed=True, release=None, previous=previous, steps=steps, hooks=[], diff=changes)
     take_road(module, layout, wanted_release(params, layout), prepare)
 
@@ -328,7 +392,7 @@ def take_road(module, layout, wanted, prepare):
     road = _road.Road(wanted, Systemd(layout), params["keep_releases"], params["confirm"], rollback)
     result = {"release": wanted.id, "previous": previous, "label": wanted.options.label}
     if not prepare:
-        result["diff"] = diff(layout, previous, wanted.id, wanted.parts.files, wanted.parts.units)
+        result["diff"] = diff(layout, previous, wanted.id, wanted.parts)
     if module.check_mode:
         steps = road.planned_preparation() if prepare else road.plan()
         module.exit_json(changed=bool(steps), steps=steps, hooks=[], **result)
@@ -389,6 +453,12 @@ def main():
             "files": {"type": "dict", "default": {}},
             "units": {"type": "dict", "default": {}},
             "environment": {"type": "raw", "no_log": True},
+            "secrets": {"type": "raw", "no_log": True},
+            "server": {"type": "str", "choices": ["gunicorn", "gevent"], "default": "gunicorn"},
+            "workers": {"type": "str", "default": "auto"},
+            "memory": {"type": "str", "default": ""},
+            "cpus": {"type": "float", "default": 0},
+            "logs_to": {"type": "str", "choices": ["journal", "files"], "default": "journal"},
             "wsgi": {"type": "str", "default": ""},
             "settings": {"type": "list", "elements": "str", "default": []},
             "health": {

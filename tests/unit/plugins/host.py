@@ -25,7 +25,12 @@ from ansible_collections.wsgiops.flask.plugins.module_utils._lock import locked
 from ansible_collections.wsgiops.flask.plugins.module_utils._options import Health, Hooks, Options
 from ansible_collections.wsgiops.flask.plugins.module_utils._release import Parts
 from ansible_collections.wsgiops.flask.plugins.module_utils._release_store import Release
-from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import ServiceError, State, TaskResult
+from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import (
+    Report,
+    ServiceError,
+    State,
+    TaskResult,
+)
 from ansible_collections.wsgiops.flask.plugins.module_utils._venv import MANIFEST
 
 
@@ -85,6 +90,9 @@ SINCE = "2026-11-21T10:00:00+00:00"
 
 # Seconds that a slow application takes for an answer.
 SLOW = 0.3
+
+# What the error of a release that failed ends with, its output being in the journal.
+JOURNAL = "\nAll of it: journalctl -u 'shop@*'"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -246,6 +254,9 @@ class FakeService:
         self.tasks: list[Task] = []
         self.outcomes: dict[str, TaskResult] = {}  # of tasks that do not just go well, by the end of their command
         self.armed: tuple[list[str], float] | None = None
+        self.words = ""  # what it has to say of units
+        self.verified: list[dict[str, str]] = []  # units that it was asked about
+        self.reported: dict[str, t.Any] = {}  # what it reports of a release besides its states
         self.waiting = False  # the timer has gone off, and what it started waits for the lock
 
     def unit(self, release: str) -> Unit:
@@ -266,9 +277,8 @@ class FakeService:
             raise ServiceError(f"systemctl {name}: refused")
 
     def _templates(self) -> dict[str, str]:
-        paths = [path for path in (self._layout.service_template, self._layout.socket_template) if os.path.exists(path)]
         texts = {}
-        for path in paths:
+        for path in filter(os.path.exists, self._layout.unit_templates):
             with open(path, encoding="utf-8") as handle:
                 texts[os.path.basename(path)] = handle.read()
         return texts
@@ -300,6 +310,27 @@ class FakeService:
         if unit.server and unit.server.behaviour.ends == "settling":
             unit.end()
         return found
+
+    def report(self, release: str) -> Report:
+        unit = self.unit(release)
+        found = Report(
+            service=unit.service,
+            socket=unit.socket,
+            socket_result="success",
+            ended="",
+            main_pid=unit.main_pid,
+            restarts=0,
+            started=unit.started if unit.main_pid else 0.0,
+            retry=0.0,
+            limit="5 starts within 1min",
+            memory=50 << 20,
+        )
+        return dataclasses.replace(found, **self.reported)
+
+    def verify(self, release: str, units: t.Mapping[str, str]) -> str:
+        self._act("verify", release)
+        self.verified.append(dict(units))
+        return self.words
 
     def daemon_reload(self) -> None:
         self._act("daemon-reload")
@@ -428,22 +459,30 @@ class Host:
         venv: str = "venv-1",
         text: str = "workers = 1\n",
         units: str = "[Unit]\n",
+        retry: bool = False,
         environment: t.Mapping[str, str] = types.MappingProxyType({}),
+        secrets: t.Mapping[str, str] = types.MappingProxyType({}),
         behaviour: str | Behaviour = "answer",
         health: t.Mapping[str, t.Any] = types.MappingProxyType({}),
         hooks: t.Mapping[str, t.Any] = types.MappingProxyType({}),
         **options: t.Any,
     ) -> Release:
-        """A release; what its code does is no part of its id."""
+        """A release; what its code does is no part of its id.
+
+        :param units: text of each unit template.
+        :param retry: there are those that start it again after a cool-down, too.
+        """
         digest = self.code(code)
         self._names[digest] = code
         self.service.behaviours[digest] = BEHAVIOURS[behaviour] if isinstance(behaviour, str) else behaviour
-        names = (os.path.basename(self.layout.service_template), os.path.basename(self.layout.socket_template))
-        parts = Parts("shop", digest, venv, {"gunicorn.conf.py": text}, dict.fromkeys(names, units), dict(environment))
+        names = [os.path.basename(path) for path in self.layout.unit_templates[: 4 if retry else 2]]
+        files, texts = {"gunicorn.conf.py": text}, dict.fromkeys(names, units)
+        parts = Parts("shop", digest, venv, files, texts, dict(environment), dict(secrets))
         road = {
             "health": Health(**{"host": "shop.example.com", "timeout": 10, "settle": 0, **health}),
             "hooks": Hooks(**hooks),
             "drain_timeout": 10,
+            "workers": "2",
             **options,
         }
         return Release(self.layout, parts, Options(**road))

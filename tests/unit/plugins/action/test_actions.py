@@ -110,7 +110,7 @@ def test_a_bad_definition_is_refused_before_any_host_is_touched(play: Play, sour
         "shop: domians: unknown key; did you mean domains?",
         "shop: timeout: 4000 is not accepted: whole seconds from 1 to 3600",
         "desk: timeout: 4000 is not accepted: whole seconds from 1 to 3600",
-        "desk_2: name: 'desk_2' is not accepted: 1 to 32 characters",
+        "desk_2: name: 'desk_2' is not accepted: 1 to 31 characters",
         "desk_2: domains: 'desk.example' belongs to desk already",
     ):
         assert said in run.output
@@ -176,8 +176,12 @@ def test_what_is_wrong_on_the_controller_is_told_without_the_host(play: Play, so
         {"wsgiops.flask.venv": {"name": "shop", "source": "shop", "requirements": "lock.txt"}},
         {"wsgiops.flask.release": {"name": "shop", "code": "c", "venv": "v", "environment": {"TOKEN": True}}},
         {"wsgiops.flask.release": {"name": "shop", "code": "c", "venv": "v", "environment": ["TOKEN"]}},
+        {"wsgiops.flask.release": {"name": "shop", "code": "c", "venv": "v", "secrets": {"KEY": True}}},
+        {"wsgiops.flask.release": {"name": "shop", "code": "c", "venv": "v", "secrets": {"PIN": None}}},
+        {"wsgiops.flask.release": {"name": "shop", "code": "c", "venv": "v", "secrets": "KEY=s3cret"}},
     ]
-    reaches = {"wsgiops.flask.release": {"name": "shop", "code": "c", "venv": "v", "environment": {"TOKEN": 5}}}
+    variables = {"environment": {"TOKEN": 5}, "secrets": {"PIN": 1.5}}
+    reaches = {"wsgiops.flask.release": {"name": "shop", "code": "c", "venv": "v", **variables}}
     run = play([*({**task, "ignore_errors": True} for task in refused), reaches], CLOSED)
     assert (run.recap["ignored"], run.recap["failed"], run.recap["unreachable"]) == (len(refused), 0, 1)
     for said in (
@@ -185,8 +189,13 @@ def test_what_is_wrong_on_the_controller_is_told_without_the_host(play: Play, so
         "shop: the requirements file 'lock.txt' is not there",
         "shop: environment: TOKEN is a boolean; accepted are strings and numbers",
         "shop: environment: accepted is a dictionary of strings and numbers",
+        "shop: secrets: KEY is a boolean; accepted are strings and numbers",
+        "shop: secrets: PIN is empty; accepted are strings and numbers",
+        "shop: secrets: accepted is a dictionary of strings and numbers",
     ):
         assert said in run.output
+    errors = [error.partition("Origin:")[0] for error in run.output.split("[ERROR]")]
+    assert not any("s3cret" in error for error in errors)
 
 
 def test_the_modules_get_what_the_controller_computed(play: Play, source: Path, tmp_path: Path) -> None:
@@ -215,20 +224,21 @@ def test_the_modules_get_what_the_controller_computed(play: Play, source: Path, 
     assert not os.path.exists(root)
 
 
-def test_the_environment_reaches_the_module_and_no_eye(
-    play: Play, tmp_path: Path, command: Callable[[str, str], Path]
-) -> None:
+def test_variables_reach_the_module_and_no_eye(play: Play, tmp_path: Path, command: Callable[[str, str], Path]) -> None:
     """Masked as one text: a "1" that was masked on its own would punch holes into everything else that is shown."""
     command("systemctl", "exit 0")
     files = {"gunicorn.conf.py": "workers = 1\n"}
     release = {"name": "no-such-app-here", "root": str(tmp_path / "opt"), "code": "c", "venv": "v", "files": files}
-    environment = {"DEBUG": 1, "TOKEN": "s3cret-of-the-shop"}
-    run = play([{"wsgiops.flask.release": {**release, "environment": environment}}], LOCAL, "--check", "--diff", "-vvv")
+    variables = {"environment": {"DEBUG": 1, "TOKEN": "s3cret-of-the-shop"}, "secrets": {"PIN": 1.5, "KEY": "s3cret"}}
+    run = play([{"wsgiops.flask.release": {**release, **variables}}], LOCAL, "--check", "--diff", "-vvv")
     assert run.code == 0, run.output
-    parts = Parts("no-such-app-here", "c", "v", files, {}, {"DEBUG": "1", "TOKEN": "s3cret-of-the-shop"})
+    texts = {"DEBUG": "1", "TOKEN": "s3cret-of-the-shop"}, {"PIN": "1.5", "KEY": "s3cret"}
+    parts = Parts("no-such-app-here", "c", "v", files, {}, *texts)
     assert f'"release": "{parts.release_id()}"' in run.output
-    assert "s3cret-of-the-shop" not in run.output
+    assert "s3cret" not in run.output
     assert "workers = 1" in run.output
+    for name in ("DEBUG", "TOKEN", "PIN", "KEY"):
+        assert f"{name} (new value)" in run.output
 
 
 def test_staging_sends_the_source_in_one_archive(play: Play, source: Path, tmp_path: Path) -> None:

@@ -263,6 +263,26 @@ def test_a_last_request_without_answer_is_given_up_with_the_process(start: Start
     assert said.endswith(": no answer to GET /ready: none before its main process ended")
 
 
+# --- units --------------------------------------------------------------------------------------------------------
+
+
+def test_units_that_systemd_understands_pass(host: Host, start: Start) -> None:
+    gate = start(options={"units": "[Service]\nUser=shop\n", "retry": True})
+    release = host.release(units="[Service]\nUser=shop\n", retry=True)
+    gate.units()
+    assert host.service.verified == [dict(release.parts.units)]
+    assert host.service.acts[-1] == f"verify {release.id}"
+
+
+def test_units_that_systemd_does_not_understand_are_refused_in_its_words(host: Host, start: Start) -> None:
+    host.service.words = "shop@1.service:7: Unknown key name 'Restrat'\nshop@1.socket:9: Missing '='"
+    with pytest.raises(GateError) as refused:
+        start().units()
+    reason = "systemd-analyze verify has something to say of the units: shop@1.service:7: Unknown key name 'Restrat'"
+    assert (refused.value.phase, str(refused.value)) == ("check", reason)
+    assert refused.value.output == host.service.words
+
+
 # --- check --------------------------------------------------------------------------------------------------------
 
 
@@ -285,6 +305,33 @@ def test_a_check_that_fails_has_what_was_written(host: Host, start: Start) -> No
     reason = "gunicorn --check-config failed (exit status 1): ImportError: no module named shop"
     assert (refused.value.phase, str(refused.value)) == ("check", reason)
     assert refused.value.output == "Traceback\nImportError: no module named shop\n"
+
+
+def test_gevents_server_checks_itself_in_the_sandbox(host: Host, start: Start) -> None:
+    gate = start(options={"units": "[Service]\nUser=shop\n", "server": "gevent"})
+    release = host.release(units="[Service]\nUser=shop\n")
+    gate.check()
+    [task] = host.service.tasks
+    assert (task.release, task.service_text) == (release.id, "[Service]\nUser=shop\n")
+    assert task.command == [f"{release.home}/venv/bin/python", f"{release.home}/server.py", "--check"]
+    assert (task.variables, task.timeout) == ({}, _gate.CHECK_TIMEOUT)
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        (TaskResult(1, "Traceback\nImportError: shop\n"), "failed (exit status 1): ImportError: shop"),
+        (TaskResult(1, "", timed_out=True), f"took longer than {_gate.CHECK_TIMEOUT:g} s"),
+    ],
+)
+def test_a_check_of_gevents_server_that_fails_is_told(host: Host, start: Start, result: TaskResult, said: str) -> None:
+    host.service.outcomes["--check"] = result
+    assert refusal(start(options={"server": "gevent"}).check) == ("check", f"server.py --check {said}")
+
+
+def test_gevents_server_is_not_imported_beside_what_may_exist_only_once(host: Host, start: Start) -> None:
+    start(options={"server": "gevent", "overlap": False}).check()
+    assert host.service.tasks == []
 
 
 @pytest.mark.parametrize(("allowed", "timeout"), [(1, _gate.CHECK_TIMEOUT), (90, 90)])

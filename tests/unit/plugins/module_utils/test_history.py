@@ -96,6 +96,17 @@ def test_an_event_after_a_line_that_was_cut_counts(history: str) -> None:
     assert _history.activated(history) == ["b", "a"]
 
 
+def test_the_newest_event_is_told_with_all_that_is_known_of_it(history: str) -> None:
+    assert _history.last(history) == {}
+    _history.record(history, _history.ACTIVATED, "a", None)
+    _history.record(history, _history.REFUSED, "b", "a", "v1.2", "not ready")
+    assert _history.last(history) == json.loads(Path(history).read_text().splitlines()[-1])
+    assert _history.last(history)["reason"] == "not ready"
+    with open(history, "a") as file:
+        file.write('{"time": "2026-')
+    assert _history.last(history)["release"] == "b"
+
+
 def test_what_served_first_is_older_however_often_it_served_since(history: str) -> None:
     for release in ("a", "b", "a"):
         _history.record(history, "activated", release, None)

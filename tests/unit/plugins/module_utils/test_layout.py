@@ -33,12 +33,15 @@ def test_every_name_and_path_of_an_application() -> None:
         "cache": "/var/cache/shop",
         "logs": "/var/log/shop",
         "error_log": "/var/log/shop/error.log",
+        "access_log": "/var/log/shop/access.log",
         "nginx_site": "/etc/nginx/conf.d/shop.conf",
         "nginx_access_log": "/var/log/nginx/shop.access.log",
         "nginx_error_log": "/var/log/nginx/shop.error.log",
         "logrotate": "/etc/logrotate.d/shop",
         "service_template": "/etc/systemd/system/shop@.service",
         "socket_template": "/etc/systemd/system/shop@.socket",
+        "retry_timer_template": "/etc/systemd/system/shop_retry@.timer",
+        "retry_service_template": "/etc/systemd/system/shop_retry@.service",
         "task_unit": "shop-task.service",
         "take_back_timer": "shop-take-back.timer",
         "take_back_unit": "shop-take-back.service",
@@ -51,6 +54,7 @@ def test_what_belongs_to_a_release() -> None:
     assert layout.socket(RELEASE) == "/run/shop/0123456789ab.sock"
     assert layout.service_unit(RELEASE) == "shop@0123456789ab.service"
     assert layout.socket_unit(RELEASE) == "shop@0123456789ab.socket"
+    assert layout.retry_timer(RELEASE) == "shop_retry@0123456789ab.timer"
 
 
 def test_another_root_moves_the_home_and_nothing_else() -> None:
@@ -64,7 +68,7 @@ def test_another_root_moves_the_home_and_nothing_else() -> None:
 
 
 def test_the_socket_of_the_longest_name_has_room() -> None:
-    assert len(Layout("x" * 32).socket(RELEASE)) <= 107  # bytes: unix(7)
+    assert len(Layout("x" * 31).socket(RELEASE)) <= 107  # bytes: unix(7)
 
 
 def test_a_layout_does_not_change() -> None:

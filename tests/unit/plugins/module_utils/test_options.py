@@ -18,6 +18,11 @@ OPTIONS = Options(
     overlap=False,
     front_url="http://127.0.0.1",
     front_host="shop.example.com",
+    server="gevent",
+    workers="3",
+    memory="512M",
+    cpus=1.5,
+    logs_to="files",
 )
 
 

@@ -20,6 +20,7 @@ PARTS = Parts(
     environment={},
 )
 SECRET = dataclasses.replace(PARTS, environment={"PASSWORD": "s3cret-of-the-shop"})
+KEPT = dataclasses.replace(PARTS, secrets=SECRET.environment)
 
 
 class Spy:
@@ -40,8 +41,9 @@ class Spy:
 
 def test_an_id_is_the_same_on_every_host_and_in_every_version() -> None:
     """A change of these ids is a new release of every application there is: never by accident."""
-    assert PARTS.release_id() == "9f645925a788"
-    assert SECRET.release_id() == "a6bd7e9e3138"
+    assert PARTS.release_id() == "3672d26ef404"
+    assert SECRET.release_id() == "5a1cf03a9791"
+    assert KEPT.release_id() == "96a4132651c0"
     assert RELEASE_ID.fullmatch(PARTS.release_id())
 
 
@@ -72,8 +74,9 @@ def test_any_single_change_is_another_release(change: dict[str, t.Any]) -> None:
     assert dataclasses.replace(PARTS, **change).release_id() != PARTS.release_id()
 
 
-def test_any_single_change_of_the_environment_is_another_release() -> None:
-    environments: list[dict[str, str]] = [
+@pytest.mark.parametrize("kind", ["environment", "secrets"])
+def test_any_single_change_of_a_variable_is_another_release(kind: str) -> None:
+    variables: list[dict[str, str]] = [
         {},
         {"PASSWORD": "s3cret-of-the-shop"},
         {"PASSWORD": "s3cret-of-the-shoq"},
@@ -81,18 +84,27 @@ def test_any_single_change_of_the_environment_is_another_release() -> None:
         {"PASSWORD": "s3cret-of-the-shop", "EMPTY": ""},
         {"PASSWORD": "s3cret-of-the-shöp"},
     ]
-    ids = {dataclasses.replace(PARTS, environment=environment).release_id() for environment in environments}
-    assert len(ids) == len(environments)
+    parts: list[t.Any] = [dataclasses.replace(PARTS, **{kind: some}) for some in variables]  # type: ignore[arg-type]
+    assert len({one.release_id() for one in parts}) == len(variables)
 
 
-def test_the_environment_enters_through_scrypt_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_that_becomes_a_secret_is_another_release() -> None:
+    """And no digest tells that the value is the same."""
+    both = dataclasses.replace(SECRET, secrets=SECRET.environment)
+    assert len({parts.release_id() for parts in (PARTS, SECRET, KEPT, both)}) == 4
+    variables = SECRET.environment
+    assert secret_digest("shop", variables) != secret_digest("shop:secrets", variables)
+
+
+@pytest.mark.parametrize(("parts", "salt"), [(SECRET, b"wsgiops.flask:shop"), (KEPT, b"wsgiops.flask:shop:secrets")])
+def test_variables_enter_through_scrypt_alone(monkeypatch: pytest.MonkeyPatch, parts: Parts, salt: bytes) -> None:
     spy = Spy()
     monkeypatch.setattr(_release, "hashlib", spy)
-    SECRET.release_id()
+    parts.release_id()
 
     [(data, cost)] = spy.slow
     assert b"s3cret-of-the-shop" in data
-    assert cost["salt"] == b"wsgiops.flask:shop"
+    assert cost["salt"] == salt
     # The OWASP Password Storage Cheat Sheet's minimum: N=2^17, r=8, p=1 or what costs the same in less memory.
     assert cost["n"] * cost["r"] * cost["p"] >= 2**14 * 8 * 5
     plain = hashlib.sha256(b"s3cret-of-the-shop").hexdigest().encode()
@@ -104,10 +116,11 @@ def test_two_applications_with_one_secret_do_not_show_it() -> None:
     assert secret_digest("shop", {"A": "1"}) != secret_digest("desk", {"A": "1"})
 
 
-def test_no_environment_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_there_are_no_variables_it_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     spy = Spy()
     monkeypatch.setattr(_release, "hashlib", spy)
     assert secret_digest("shop", {}) == ""
+    PARTS.release_id()
     assert not spy.slow
 
 

@@ -28,7 +28,7 @@ def remove(host: Host) -> Remove:
 @pytest.fixture
 def deployed(host: Host) -> str:
     """A host with a release that serves, a leftover that starts at boot, data, logs, and a neighbour's files."""
-    host.deploy(host.release())
+    host.deploy(host.release(retry=True))
     host.service.enabled.add("leftover")
     layout = host.layout
     for directory in (layout.state, layout.cache, layout.logs, layout.run, os.path.dirname(layout.nginx_site)):
@@ -53,6 +53,8 @@ def test_nothing_of_the_application_stays_but_its_data(host: Host, deployed: str
         "stop release leftover",
         f"remove {layout.service_template}",
         f"remove {layout.socket_template}",
+        f"remove {layout.retry_timer_template}",
+        f"remove {layout.retry_service_template}",
         f"keep {layout.state}, closed to everyone but root",
         f"remove {layout.run}",
         f"remove {layout.cache}",

@@ -18,12 +18,12 @@ import pytest
 from ansible_collections.wsgiops.flask.plugins.module_utils import _files, _gate, _history, _probe, _road
 from ansible_collections.wsgiops.flask.plugins.module_utils._release_store import Release, current_release, load
 from ansible_collections.wsgiops.flask.plugins.module_utils._road import Road, RoadError
-from ansible_collections.wsgiops.flask.tests.unit.plugins.host import Accounts, Host, connect
+from ansible_collections.wsgiops.flask.tests.unit.plugins.host import JOURNAL, Accounts, Host, connect
 
 DONE = [
     (r"write (release .+)", r"wrote \1"),
     (r"install units", r"installed units"),
-    (r"start (.+), switch from (.+)", r"started \1|switched from \2 to \1"),
+    (r"start (.+) \((.+)\), switch from (.+)", r"started \1 (\2)|switched from \3 to \1"),
     (r"stop release (\w+)", r"stopped \1"),
     (r"remove (stray socket .+)", r"removed \1"),
     (r"prune (release|code) (\w+)", r"pruned \1 \2"),
@@ -60,7 +60,7 @@ def test_the_first_release(host: Host) -> None:
     assert steps == [
         f"wrote release {release.id}",
         "installed units",
-        f"started {release.id}",
+        f"started {release.id} (workers: 2)",
         f"switched from nothing to {release.id}",
     ]
     assert as_done(host.plan) == steps
@@ -77,7 +77,14 @@ def test_nginx_reaches_the_release_through_current(host: Host) -> None:
 
 
 def test_a_release_is_complete_on_the_disk(host: Host, accounts: Accounts) -> None:
-    release = host.release(environment={"PASSWORD": 's3"cret'}, label="v1.2", wsgi="shop:app", hooks={"once": ["true"]})
+    release = host.release(
+        environment={"PASSWORD": 's3"cret'},
+        secrets={"SECRET_KEY": "k`y"},
+        retry=True,
+        label="v1.2",
+        wsgi="shop:app",
+        hooks={"once": ["true"]},
+    )
     host.deploy(release)
     home = Path(host.layout.release(release.id))
     found = {}
@@ -90,11 +97,15 @@ def test_a_release_is_complete_on_the_disk(host: Host, accounts: Accounts) -> No
         "gunicorn.conf.py": (0o640, (0, 990)),
         "label": (0o644, (0, 0)),
         "release.json": (0o600, (0, 0)),
+        "secrets": (0o600, (0, 0)),
         "systemd": (0o755, (0, 0)),
         "systemd/shop@.service": (0o644, (0, 0)),
         "systemd/shop@.socket": (0o644, (0, 0)),
+        "systemd/shop_retry@.service": (0o644, (0, 0)),
+        "systemd/shop_retry@.timer": (0o644, (0, 0)),
     }
     assert (home / "env").read_text() == 'PASSWORD="s3\\"cret"\n'
+    assert (home / "secrets").read_text() == 'SECRET_KEY="k\\`y"\n'
     assert (home / "code").resolve() == Path(host.layout.code_store, host.code("code-1")).resolve()
     assert (home / "venv").resolve() == Path(host.layout.venvs, "venv-1").resolve()
     assert os.readlink(home / "socket") == host.layout.socket(release.id)
@@ -133,19 +144,21 @@ def test_a_plan_changes_nothing(host: Host) -> None:
         {"venv": "venv-2"},
         {"text": "workers = 2\n"},
         {"environment": {"DEBUG": "1"}},
+        {"secrets": {"SECRET_KEY": "1"}},
         {"units": "[Unit]\nDescription=2\n"},
+        {"retry": True},
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_any_change_starts_beside_switches_and_stops_the_old(host: Host, change: dict[str, str]) -> None:
-    old, new = host.release(), host.release(**change)  # type: ignore[arg-type]
+def test_any_change_starts_beside_switches_and_stops_the_old(host: Host, change: dict[str, t.Any]) -> None:
+    old, new = host.release(), host.release(**change)
     host.deploy(old)
     host.service.acts.clear()
     steps = host.deploy(new)
     assert steps == [
         f"wrote release {new.id}",
-        *(["installed units"] if "units" in change else []),
-        f"started {new.id}",
+        *(["installed units"] if {"units", "retry"} & set(change) else []),
+        f"started {new.id} (workers: 2)",
         f"switched from {old.id} to {new.id}",
         f"stopped {old.id}",
     ]
@@ -190,9 +203,116 @@ def test_a_return_to_an_earlier_release_is_a_switch(host: Host) -> None:
     host.deploy(old)
     host.deploy(new)
     steps = host.deploy(old)
-    assert steps == [f"started {old.id}", f"switched from {new.id} to {old.id}", f"stopped {new.id}"]
+    assert steps == [f"started {old.id} (workers: 2)", f"switched from {new.id} to {old.id}", f"stopped {new.id}"]
     assert as_done(host.plan) == steps
     assert _history.activated(host.layout.history) == [old.id, new.id]
+
+
+@pytest.mark.parametrize(
+    ("options", "workers"),
+    [
+        ({"workers": "7", "memory": "32M"}, "workers: 7"),
+        ({"workers": "auto"}, "workers: 16, 2 x 8 CPUs"),
+        ({"workers": "auto", "cpus": 1.5}, "workers: 4, 2 x 2 CPUs (limits.cpu 1.5)"),
+        (
+            {"workers": "auto", "memory": "512M"},
+            "workers: 3, limits.memory 512M holds 3 of 128 MiB; 2 x 8 CPUs would be 16",
+        ),
+        ({"server": "gevent"}, "one process"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_plan_and_steps_say_how_many_workers_there_are_and_why(
+    host: Host, monkeypatch: pytest.MonkeyPatch, options: dict[str, t.Any], workers: str
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)))
+    release = host.release(**options)
+    assert f"started {release.id} ({workers})" in host.deploy(release)
+    assert f"start {release.id} ({workers}), switch from nothing" in host.plan
+
+
+# --- unit templates -----------------------------------------------------------------------------------------------
+
+
+def templates(host: Host) -> dict[str, str]:
+    """The unit templates that systemd reads, by file name."""
+    directory = Path(host.layout.service_template).parent
+    return {path.name: path.read_text() for path in directory.iterdir()}
+
+
+def test_templates_that_a_release_does_not_have_go_and_come_back_with_the_one_that_has_them(host: Host) -> None:
+    """As with a cool-down that is switched off, and then brought back."""
+    old, new = host.release(retry=True), host.release()
+    assert old.id != new.id
+    host.deploy(old)
+    assert templates(host) == old.parts.units
+    assert set(templates(host)) == {"shop@.service", "shop@.socket", "shop_retry@.timer", "shop_retry@.service"}
+    for release in (new, load(host.layout, old.id)):
+        steps = host.deploy(release)
+        assert "install units" in host.plan
+        assert "installed units" in steps
+        assert templates(host) == release.parts.units
+        assert set(host.service.unit(release.id).templates) == set(release.parts.units), "systemd has not read them"
+        assert not host.service.state(release.id).needs_reload
+        assert host.deploy(release) == host.plan == []
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["goes", "comes"])
+def test_a_failed_candidate_leaves_the_set_of_templates_as_it_was(host: Host, kept: bool) -> None:
+    good = host.release(retry=kept)
+    host.deploy(good)
+    before = standing(host)
+    refuse(host, host.release(code="code-2", retry=not kept, behaviour="die"))
+    assert standing(host) == before
+    assert templates(host) == good.parts.units
+    assert not host.service.state(good.id).needs_reload
+
+
+def test_a_failed_first_release_leaves_no_template_at_all(host: Host) -> None:
+    refuse(host, host.release(retry=True, behaviour="die"))
+    assert templates(host) == {}
+
+
+@pytest.mark.parametrize("harm", ["lost", "stray"])
+def test_a_template_that_is_lost_or_stray_is_put_right(host: Host, harm: str) -> None:
+    release = host.release(retry=harm == "lost")
+    host.deploy(release)
+    path = Path(host.layout.retry_timer_template)
+    if harm == "lost":
+        path.unlink()
+    else:
+        path.write_text("[Timer]\nOnActiveSec=1\n")
+    steps = host.deploy(release)
+    assert (host.plan[0], steps[0]) == ("install units", "installed units")
+    assert templates(host) == release.parts.units
+    assert not host.service.state(release.id).needs_reload
+    assert host.deploy(release) == []
+
+
+def test_templates_that_somebody_took_from_the_release_before_are_not_taken_from_systemd_too(host: Host) -> None:
+    good, bad = host.release(), host.release(code="code-2", units="[Unit]\nDescription=2\n", behaviour="die")
+    host.deploy(good)
+    shutil.rmtree(Path(good.home, "systemd"))
+    refuse(host, bad)
+    assert templates(host) == bad.parts.units
+    assert host.service.running() == [good.id]
+
+
+def test_one_template_that_somebody_took_from_the_release_before_is_not_taken_from_systemd_too(host: Host) -> None:
+    good, bad = host.release(), host.release(code="code-2", units="[Unit]\nDescription=2\n", behaviour="die")
+    host.deploy(good)
+    Path(good.home, "systemd", "shop@.socket").unlink()
+    refuse(host, bad)
+    assert set(templates(host)) == {"shop@.service", "shop@.socket"}
+
+
+def test_what_stands_in_place_of_a_template_of_the_release_before_does_not_stop_the_way_back(host: Host) -> None:
+    good, bad = host.release(), host.release(code="code-2", units="[Unit]\nDescription=2\n", behaviour="die")
+    host.deploy(good)
+    template = Path(good.home, "systemd", "shop@.socket")
+    template.unlink()
+    template.symlink_to("/dev/null")
+    assert f"release {good.id} still serves" in refuse(host, bad)
 
 
 # --- letting the old one finish -----------------------------------------------------------------------------------
@@ -260,7 +380,7 @@ def test_a_candidate_that_fails_is_removed_and_what_served_still_serves(host: Ho
     phase, reason = FAILURES[behaviour]
     assert re.fullmatch(
         rf"shop: release {bad.id} failed in phase {phase} after \d\.\d s: {reason.format(id=bad.id)}; "
-        rf"release {good.id} still serves\. It logged:\nthe words of {bad.id}",
+        rf"release {good.id} still serves\. It logged:\nthe words of {bad.id}" + re.escape(JOURNAL),
         text,
     )
     assert standing(host) == before
@@ -304,7 +424,7 @@ def test_a_release_that_served_before_stays_to_be_gone_back_to(host: Host) -> No
 def test_what_a_release_logged_in_earlier_runs_is_not_shown(host: Host) -> None:
     bad = host.release(behaviour="die")
     host.service.journal.append((time.time() - 60, bad.id, "words of another day"))
-    assert refuse(host, bad).endswith(f"It logged:\nthe words of {bad.id}")
+    assert refuse(host, bad).endswith(f"It logged:\nthe words of {bad.id}{JOURNAL}")
 
 
 def test_what_a_release_logged_to_its_file_in_this_run_is_shown(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,14 +439,15 @@ def test_what_a_release_logged_to_its_file_in_this_run_is_shown(host: Host, monk
         start(release)
 
     monkeypatch.setattr(host.service, "start", start_and_log)
-    bad = host.release(behaviour="die")
-    assert refuse(host, bad).endswith(f"It logged:\nthe words of {bad.id}\nno module named \ufffd")
+    bad = host.release(behaviour="die", logs_to="files")
+    said = f"It logged:\nthe words of {bad.id}\nno module named \ufffd\nAll of it: cat {log}"
+    assert refuse(host, bad).endswith(said)
 
 
 def test_a_long_log_has_its_beginning_and_its_end_shown(host: Host) -> None:
     bad = host.release(behaviour="die")
     host.service.journal += [(time.time() + 60, bad.id, f"line {number}") for number in range(1000)]
-    shown = refuse(host, bad).splitlines()[1:]
+    shown = refuse(host, bad).removesuffix(JOURNAL).splitlines()[1:]
     assert shown[:2] == ["line 0", "line 1"]
     assert shown[_road.LOG_HEAD] == "[...]"
     assert len(shown) == _road.LOG_HEAD + 1 + _road.LOG_TAIL
@@ -335,7 +456,7 @@ def test_a_long_log_has_its_beginning_and_its_end_shown(host: Host) -> None:
 
 def test_a_release_that_logged_nothing(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host.service, "log", lambda _release, _since: [])
-    assert refuse(host, host.release(behaviour="die")).endswith("It logged:\n(nothing)")
+    assert refuse(host, host.release(behaviour="die")).endswith(f"It logged:\n(nothing){JOURNAL}")
 
 
 # --- parts that are gone ------------------------------------------------------------------------------------------
@@ -409,10 +530,10 @@ def test_a_release_that_can_not_be_healed_stays(host: Host) -> None:
     assert os.path.isdir(host.layout.release(release.id))
 
 
-@pytest.mark.parametrize("name", ["gunicorn.conf.py", "env", "systemd/shop@.service"])
+@pytest.mark.parametrize("name", ["gunicorn.conf.py", "env", "secrets", "systemd/shop@.service"])
 @pytest.mark.parametrize("drift", ["content", "mode", "owner", "lost"])
 def test_a_file_changed_by_hand_is_put_right_and_the_service_restarted(host: Host, name: str, drift: str) -> None:
-    release = host.release(environment={"A": "1"})
+    release = host.release(environment={"A": "1"}, secrets={"B": "1"})
     host.deploy(release)
     before, pid = host.snapshot(), host.service.state(release.id).main_pid
     path = Path(host.layout.release(release.id), name)
@@ -470,7 +591,7 @@ def test_a_release_is_called_by_its_label_too(host: Host) -> None:
     old, new = host.release(label="v1.2"), host.release(code="code-2", label="v1.3")
     assert host.deploy(old)[-1] == f"switched from nothing to {old.id} (v1.2)"
     assert f"switched from {old.id} (v1.2) to {new.id} (v1.3)" in host.deploy(new)
-    assert f"start {new.id} (v1.3), switch from {old.id} (v1.2)" in host.plan
+    assert f"start {new.id} (v1.3) (workers: 2), switch from {old.id} (v1.2)" in host.plan
     assert [entry["label"] for entry in entries(host)] == ["v1.2", "v1.3"]
     text = refuse(host, host.release(code="code-3", behaviour="die"))
     assert f"; release {new.id} (v1.3) still serves." in text
@@ -565,7 +686,7 @@ def test_the_same_release_goes_through_at_the_next_run(host: Host, interrupted: 
     pid = host.service.state(candidate.id).main_pid
     steps = host.deploy(candidate)
     assert steps == [
-        f"started {candidate.id}",
+        f"started {candidate.id} (workers: 2)",
         f"switched from {good.id} to {candidate.id}",
         f"stopped {good.id}",
     ]

@@ -71,11 +71,19 @@ def test_on_a_virgin_host_there_are_none(host: Host) -> None:
 
 
 def test_a_rollback_brings_back_all_of_a_release(host: Host) -> None:
-    old = host.release(text="workers = 3\n", units="[Service]\nA=1\n", environment={"A": "1"}, label="v1")
-    new = host.release(code="code-2", units="[Service]\nA=2\n", environment={"A": "2"})
+    old = host.release(
+        text="workers = 3\n",
+        units="[Service]\nA=1\n",
+        retry=True,
+        environment={"A": "1"},
+        secrets={"B": "1"},
+        label="v1",
+    )
+    new = host.release(code="code-2", units="[Service]\nA=2\n", environment={"A": "2"}, secrets={"B": "2"})
     host.deploy(old)
     host.deploy(new)
     host.travel(load(host.layout, rollback_target(host.layout, "")))
     assert host.service.running() == [old.id]
-    assert set(host.service.unit(old.id).templates.values()) == {"[Service]\nA=1\n"}
+    assert host.service.unit(old.id).templates == old.parts.units
+    assert set(old.parts.units.values()) == {"[Service]\nA=1\n"}
     assert old.stale_content() == old.stale_notes() == old.stale_units() == []

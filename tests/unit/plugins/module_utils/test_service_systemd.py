@@ -2,9 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
+import shutil
 import subprocess
+import tempfile
 import time
 import types
 from collections.abc import Callable
@@ -14,6 +17,7 @@ import pytest
 
 from ansible_collections.wsgiops.flask.plugins.module_utils import _service_systemd
 from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import (
+    Report,
     ServiceError,
     Systemd,
     TaskResult,
@@ -23,6 +27,7 @@ from ansible_collections.wsgiops.flask.tests.unit.plugins.host import HostLayout
 
 ID = "0123456789ab"
 SERVICE, SOCKET = f"shop@{ID}.service", f"shop@{ID}.socket"
+TIMER = f"shop_retry@{ID}.timer"
 
 # Answers from a directory: `show` by unit and property with an empty line between units, other verbs by name; a file
 # VERB.fails makes a verb fail.
@@ -182,6 +187,192 @@ def test_without_a_main_process_there_are_no_workers(manager: Manager, systemd: 
     assert systemd.workers(ID) == set()
 
 
+# --- reports ------------------------------------------------------------------------------------------------------
+
+# What systemd 252 shows of a release that serves, and of one whose start limit tripped: of the service, what ended it,
+# of the socket, the limit.
+SERVING = """
+ActiveState=active
+Result=success
+MainPID=4711
+NRestarts=2
+ExecMainStatus=0
+ExecMainStartTimestampMonotonic={since}
+StartLimitBurst=5
+StartLimitIntervalUSec=1min
+MemoryCurrent=52428800
+"""
+LIMITED = """
+ActiveState=failed
+Result=exit-code
+MainPID=0
+NRestarts=5
+ExecMainStatus=3
+ExecMainStartTimestampMonotonic=1234567890
+StartLimitBurst=5
+StartLimitIntervalUSec=1min
+MemoryCurrent=[not set]
+"""
+
+# systemctl list-timers --output=json, of a timer that goes off and of one that does not.
+TIMERS = (
+    '[{{"next":{next},"left":1795197971250000,"last":0,"passed":0,'
+    f'"unit":"{TIMER}","activates":"shop_retry@{ID}.service"}}}}]'
+)
+
+
+def test_a_release_that_serves_is_reported(manager: Manager, systemd: Systemd) -> None:
+    manager.says(SERVICE, *SERVING.format(since=int((time.monotonic() - 60) * 1e6)).split())
+    manager.says(SOCKET, "ActiveState=active", "Result=success")
+    manager.says("list-timers", "[]")
+    report = systemd.report(ID)
+    assert dataclasses.replace(report, started=0.0) == Report(
+        service="active",
+        socket="active",
+        socket_result="success",
+        ended="",
+        main_pid=4711,
+        restarts=2,
+        started=0.0,
+        retry=0.0,
+        limit="5 starts within 1min",
+        memory=50 << 20,
+    )
+    assert report.started == pytest.approx(time.time() - 60, abs=2)
+    show, timers = manager.asked()
+    assert show.endswith(f" -- {SERVICE} {SOCKET}"), "the pair is asked for in one command"
+    assert timers == f"list-timers --all --output=json -- {TIMER}"
+
+
+@pytest.mark.parametrize(("next_elapse", "retry"), [("1795198031250000", 1795198031.25), ("0", 0.0), ("null", 0.0)])
+def test_a_tripped_start_limit_is_reported_with_the_next_try(
+    manager: Manager, systemd: Systemd, next_elapse: str, retry: float
+) -> None:
+    manager.says(SERVICE, *LIMITED.strip().splitlines())
+    manager.says(SOCKET, "ActiveState=failed", "Result=service-start-limit-hit")
+    manager.says("list-timers", TIMERS.format(next=next_elapse))
+    assert systemd.report(ID) == Report(
+        service="failed",
+        socket="failed",
+        socket_result="service-start-limit-hit",
+        ended="exit status 3",
+        main_pid=0,
+        restarts=5,
+        started=0.0,
+        retry=retry,
+        limit="5 starts within 1min",
+        memory=0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("result", "ended"),
+    [
+        ("success", ""),
+        ("exit-code", "exit status 9"),
+        ("signal", "signal 9"),
+        ("core-dump", "signal 9"),
+        ("oom-kill", "the kernel's, for want of memory"),
+        ("watchdog", "systemd's, since it gave no sign of life (watchdog)"),
+        ("timeout", "a timeout of its start or its stop"),
+        ("start-limit-hit", "start-limit-hit"),
+    ],
+)
+def test_how_a_service_ended_is_said_in_words(manager: Manager, systemd: Systemd, result: str, ended: str) -> None:
+    manager.says(SERVICE, "ActiveState=failed", f"Result={result}", "ExecMainStatus=9")
+    manager.says(SOCKET)
+    assert systemd.report(ID).ended == ended
+
+
+def test_what_systemd_does_not_say_is_not_reported(manager: Manager, systemd: Systemd) -> None:
+    """Without a timer of that name, too, of which it tells as an error."""
+    manager.says(SERVICE, "ActiveState=inactive")
+    manager.says(SOCKET)
+    manager.says("list-timers.fails", "Unit not found.")
+    assert systemd.report(ID) == Report("inactive", "inactive", "success", "", 0, 0, 0.0, 0.0, "? starts within ?", 0)
+
+
+# --- what systemd has to say of units -----------------------------------------------------------------------------
+
+UNITS = {
+    "shop@.service": "[Unit]\nRequires=shop@%i.socket\n[Service]\nExecStart=/bin/true\n",
+    "shop@.socket": "[Unit]\nOnFailure=shop_retry@%i.timer\n[Socket]\nListenStream=/run/shop/%i.sock\n",
+    "shop_retry@.service": "[Service]\nType=oneshot\nExecStart=/bin/true\n",
+    "shop_retry@.timer": "[Timer]\nOnActiveSec=300\n",
+}
+
+needs_systemd_analyze = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+
+
+@needs_systemd_analyze
+def test_nothing_is_to_be_said_of_units_that_are_right(systemd: Systemd) -> None:
+    assert systemd.verify(ID, UNITS) == ""
+
+
+@needs_systemd_analyze
+@pytest.mark.parametrize(
+    ("name", "line", "words"),
+    [
+        ("shop@.service", "Restrat=always", "'Restrat'"),
+        ("shop@.service", "StartLimitIntervalSec=60", "'StartLimitIntervalSec'"),
+        ("shop@.service", "MemoryMax=lots", "'lots'"),
+        ("shop@.service", "Type=notify # says READY", "notify # says READY"),
+        ("shop@.service", "ExecStart=\nExecStart=/no/such/program", "/no/such/program"),
+        ("shop@.socket", "SocketMode=rw", "rw"),
+        ("shop_retry@.timer", "OnActiveSec=soon", "soon"),
+        ("shop_retry@.service", "ExecStart=", "ExecStart="),
+    ],
+)
+def test_a_line_that_systemd_does_not_understand_is_told_with_its_unit(
+    systemd: Systemd, name: str, line: str, words: str
+) -> None:
+    """It would be passed over with a warning, and so would what it protects from."""
+    found = systemd.verify(ID, {**UNITS, name: f"{UNITS[name]}{line}\n"})
+    assert words in found
+    assert name.replace("@", f"@{ID}") in found
+    assert tempfile.gettempdir() not in found
+
+
+@pytest.fixture
+def analyze(tmp_path: Path, command: Callable[[str, str], Path]) -> Callable[[str], Path]:
+    """A systemd-analyze that copies the units that it gets, keeps its arguments, and then does as it is told."""
+
+    def add(script: str) -> Path:
+        copy = f'for last; do :; done; cp -r "$(dirname "$last")" {tmp_path}/units'
+        command("systemd-analyze", f'echo "$LC_ALL $*" > {tmp_path}/asked\n{copy}\n{script}')
+        return tmp_path
+
+    return add
+
+
+def test_units_are_looked_at_as_those_of_the_release(systemd: Systemd, analyze: Callable[[str], Path]) -> None:
+    kept = analyze("exit 0")
+    assert systemd.verify(ID, UNITS) == ""
+    units = {path.name: path.read_text() for path in (kept / "units").iterdir()}
+    assert units == {name.replace("@.", f"@{ID}."): text for name, text in UNITS.items()}
+    locale, verb, *arguments = (kept / "asked").read_text().split()
+    assert (locale, verb) == ("C", "verify")
+    paths = [Path(argument) for argument in arguments if not argument.startswith("--")]
+    assert sorted(path.name for path in paths) == sorted(units)
+    assert not paths[0].parent.exists()
+
+
+def test_what_is_told_names_units_where_people_look_for_them(systemd: Systemd, analyze: Callable[[str], Path]) -> None:
+    analyze('echo "$last:7: Unknown key" >&2')
+    word = f"{_service_systemd.UNIT_DIRECTORY}/shop_retry@{ID}.timer:7: Unknown key"
+    assert systemd.verify(ID, UNITS) == word
+
+
+def test_other_units_of_the_host_are_not_the_releases_fault(systemd: Systemd, analyze: Callable[[str], Path]) -> None:
+    analyze("echo '/usr/lib/systemd/system/other.service:7: Unknown key'; exit 1")
+    assert systemd.verify(ID, UNITS) == ""
+
+
+def test_a_refusal_without_words_is_one_all_the_same(systemd: Systemd, analyze: Callable[[str], Path]) -> None:
+    analyze("exit 3")
+    assert systemd.verify(ID, UNITS) == "exit status 3"
+
+
 # --- which releases there are -------------------------------------------------------------------------------------
 
 
@@ -217,6 +408,7 @@ def test_a_start_forgets_failures_and_begins_with_the_socket(manager: Manager, s
     manager.says("reset-failed.fails", "Unit not loaded.")
     systemd.start(ID)
     assert manager.asked() == [
+        f"stop -- {TIMER}",
         f"reset-failed -- {SERVICE} {SOCKET}",
         f"start -- {SOCKET}",
         f"start -- {SERVICE}",
@@ -224,8 +416,10 @@ def test_a_start_forgets_failures_and_begins_with_the_socket(manager: Manager, s
 
 
 def test_listening_is_the_sockets_alone(manager: Manager, systemd: Systemd) -> None:
+    """What a tripped limit left waiting is not to start it a second time."""
+    manager.says("stop.fails", f"Unit {TIMER} not loaded.")
     systemd.listen(ID)
-    assert manager.asked() == [f"reset-failed -- {SERVICE} {SOCKET}", f"start -- {SOCKET}"]
+    assert manager.asked() == [f"stop -- {TIMER}", f"reset-failed -- {SERVICE} {SOCKET}", f"start -- {SOCKET}"]
 
 
 def test_a_restart_leaves_the_socket_up(manager: Manager, systemd: Systemd, layout: HostLayout) -> None:
@@ -233,7 +427,7 @@ def test_a_restart_leaves_the_socket_up(manager: Manager, systemd: Systemd, layo
     os.makedirs(layout.run)
     Path(layout.socket(ID)).write_text("")
     systemd.restart(ID)
-    assert not [line for line in manager.asked() if line.startswith("stop")]
+    assert [line for line in manager.asked() if line.startswith("stop")] == [f"stop -- {TIMER}"]
     assert manager.asked()[-1] == f"restart -- {SERVICE}"
 
 
@@ -246,7 +440,11 @@ def test_a_restart_brings_a_lost_socket_file_back(manager: Manager, systemd: Sys
 def test_both_units_are_stopped_at_once(manager: Manager, systemd: Systemd) -> None:
     manager.says("reset-failed.fails", "Unit not loaded.")
     systemd.stop(ID)
-    assert manager.asked() == [f"stop -- {SERVICE} {SOCKET}", f"reset-failed -- {SERVICE} {SOCKET}"]
+    assert manager.asked() == [
+        f"stop -- {TIMER}",
+        f"stop -- {SERVICE} {SOCKET}",
+        f"reset-failed -- {SERVICE} {SOCKET}",
+    ]
 
 
 def test_boot_is_told_of_both_units(manager: Manager, systemd: Systemd) -> None:
@@ -261,6 +459,7 @@ def test_what_serves_nobody_is_killed_while_it_stops(manager: Manager, systemd: 
     assert manager.asked() == [
         f"stop --no-block -- {SERVICE} {SOCKET}",
         f"kill --signal=SIGKILL -- {SERVICE}",
+        f"stop -- {TIMER}",
         f"stop -- {SERVICE} {SOCKET}",
         f"reset-failed -- {SERVICE} {SOCKET}",
     ]
@@ -317,6 +516,7 @@ TimeoutStartSec=60
 TimeoutStopSec=35
 Restart=on-failure
 RestartSec=1
+WatchdogSec=30
 
 StateDirectory=shop
 CapabilityBoundingSet=
@@ -352,7 +552,7 @@ def test_a_task_runs_in_the_sandbox_and_is_waited_for(manager: Manager, systemd:
     systemd.run_task(ID, SERVICE_TEXT, command, {"PATH": "/bin", "FLASK_APP": "shop:app"}, 90)
     assert manager.asked() == [
         "is-active -- shop-task.service",
-        "systemd-run --wait --pipe --unit=shop-task.service --service-type=exec --collect --quiet "
+        "systemd-run --wait --pipe --unit=shop-task.service --service-type=exec --collect --quiet --description=Task of shop, release 0123456789ab "
         + " ".join("--property=" + setting for setting in SANDBOX)
         + " --property=RuntimeMaxSec=90 --setenv=FLASK_APP=shop:app --setenv=PATH=/bin -- /bin/sh -c flask db upgrade",
     ]

@@ -19,7 +19,14 @@ from ansible_collections.wsgiops.flask.plugins.module_utils import _files, _gate
 from ansible_collections.wsgiops.flask.plugins.module_utils._release_store import Release, current_release
 from ansible_collections.wsgiops.flask.plugins.module_utils._road import Road, RoadError
 from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import TaskResult
-from ansible_collections.wsgiops.flask.tests.unit.plugins.host import Accounts, Behaviour, Front, Host, connect
+from ansible_collections.wsgiops.flask.tests.unit.plugins.host import (
+    JOURNAL,
+    Accounts,
+    Behaviour,
+    Front,
+    Host,
+    connect,
+)
 
 
 def refuse(host: Host, release: Release, **options: t.Any) -> str:
@@ -111,7 +118,7 @@ def test_every_proof_and_hook_has_its_moment(host: Host, monkeypatch: pytest.Mon
         (f"stop {old.id}", new.id),
     ]
     assert steps[-6:] == [
-        f"started {new.id}",
+        f"started {new.id} (workers: 2)",
         "ran hooks.before_switch: warm up",
         "ran hooks.before_switch: look twice",
         f"switched from {old.id} to {new.id}",
@@ -122,7 +129,7 @@ def test_every_proof_and_hook_has_its_moment(host: Host, monkeypatch: pytest.Mon
     assert planned == [
         "run hooks.before_switch: warm up",
         "run hooks.before_switch: look twice",
-        f"start {new.id}, switch from {old.id}",
+        f"start {new.id} (workers: 2), switch from {old.id}",
         "run hooks.after_switch: tell",
     ]
 
@@ -137,11 +144,60 @@ def test_a_check_that_fails_starts_nothing(host: Host) -> None:
     assert re.fullmatch(
         rf"shop: release {bad.id} failed in phase check after \d\.\d s: gunicorn --check-config failed "
         rf"\(exit status 1\): ImportError: no module named shop; release {good.id} still serves\. "
-        r"It logged:\nTraceback\nImportError: no module named shop",
+        r"It logged:\nTraceback\nImportError: no module named shop" + re.escape(JOURNAL),
         text,
     )
     assert not [act for act in host.service.acts if act.startswith("start")]
     serves(host, good)
+
+
+WORDS = """/etc/systemd/system/shop@1.service:7: Unknown key name 'Restrat' in section 'Service', ignoring.
+/etc/systemd/system/shop@1.socket:9: Missing '=', ignoring line."""
+
+
+def test_units_that_systemd_does_not_understand_are_not_installed(host: Host) -> None:
+    good, bad = host.release(), host.release(code="code-2", units="[Unit]\nDescription=2\n", retry=True)
+    host.deploy(good)
+    pid, files = host.service.state(good.id).main_pid, [os.stat(unit.path).st_ino for unit in good.units()]
+    host.service.acts.clear()
+    host.service.words = WORDS
+    text = refuse(host, bad)
+    assert re.fullmatch(
+        rf"shop: release {bad.id} failed in phase check after \d\.\d s: systemd-analyze verify has something to say of "
+        rf"the units: {re.escape(WORDS.splitlines()[0])}; release {good.id} still serves\. It logged:\n"
+        + re.escape(WORDS + JOURNAL),
+        text,
+    )
+    assert host.service.verified[-1] == bad.parts.units
+    assert host.service.acts == [f"verify {bad.id}"], "nothing is read, checked or started"
+    assert [os.stat(unit.path).st_ino for unit in good.units()] == files, "they were never away"
+    serves(host, good)
+    assert host.service.state(good.id).main_pid == pid
+    assert events(host)[-1] == ("refused", bad.id)
+
+
+def test_a_first_release_whose_units_systemd_does_not_understand_leaves_nothing(host: Host) -> None:
+    host.service.words = WORDS
+    assert "; no release serves. It logged:" in refuse(host, host.release(retry=True))
+    nothing_serves(host)
+
+
+def test_units_are_looked_at_before_they_are_installed_and_only_then(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stale = []
+    verify = host.service.verify
+    releases = [host.release(), host.release(code="code-2"), host.release(code="code-2", retry=True)]
+
+    def look(release: str, units: t.Mapping[str, str]) -> str:
+        stale.append((release, [found.stale_units() != [] for found in releases if found.id == release]))
+        return verify(release, units)
+
+    monkeypatch.setattr(host.service, "verify", look)
+    for release in releases:
+        host.deploy(release)
+        assert host.deploy(release) == []
+    assert stale == [(releases[0].id, [True]), (releases[2].id, [True])]
 
 
 def test_a_candidate_that_does_not_stay_alive_never_serves(host: Host) -> None:
@@ -193,7 +249,7 @@ def test_a_hook_that_fails_before_the_switch_stops_the_road(host: Host) -> None:
     text = refuse(host, bad)
     assert re.fullmatch(
         rf"shop: release {bad.id} failed in phase hooks\.before_switch after \d\.\d s: 'warm up' failed "
-        rf"\(exit status 3\); release {good.id} still serves\. It logged:\ntoo cold",
+        rf"\(exit status 3\); release {good.id} still serves\. It logged:\ntoo cold" + re.escape(JOURNAL),
         text,
     )
     assert host.service.tasks[-1].command[-1] == "warm up", "no other hook runs"
@@ -209,7 +265,8 @@ def test_a_hook_that_fails_after_the_switch_takes_it_back(host: Host) -> None:
     bad = host.release(code="code-2", hooks=HOOKS)
     text = refuse(host, bad)
     assert f"release {bad.id} failed in phase hooks.after_switch after " in text
-    assert text.endswith(f": 'tell' failed (exit status 1); release {good.id} serves again. It logged:\nnobody listens")
+    serving = f"release {good.id} serves again"
+    assert text.endswith(f": 'tell' failed (exit status 1); {serving}. It logged:\nnobody listens{JOURNAL}")
     assert events(host) == [("activated", good.id), ("activated", bad.id), ("taken back", bad.id)]
     serves(host, good)
 
@@ -292,7 +349,7 @@ def test_a_preparation_that_fails_leaves_what_serves_alone(host: Host, first: bo
     serving = "no release serves" if first else f"release {good.id} still serves"
     assert re.fullmatch(
         rf"shop: release {bad.id} failed in phase hooks\.once after \d\.\d s: 'migrate' failed \(exit status 1\); "
-        rf"{serving}\. It logged:\nno such table",
+        rf"{serving}\. It logged:\nno such table" + re.escape(JOURNAL),
         str(refused.value),
     )
     assert events(host)[-1] == ("refused", bad.id)
@@ -341,7 +398,7 @@ def test_a_switch_that_goes_wrong_in_front_is_taken_back(host: Host, front: Fron
     assert re.fullmatch(
         rf"shop: release {bad.id} failed in phase probe after \d\.\d s: through nginx \({front.url}, Host "
         rf"shop\.example\.com\): GET /ready was answered with status 502 where 200 means ready; release {good.id} "
-        rf"serves again\. It logged:\nthe words of {bad.id}",
+        rf"serves again\. It logged:\nthe words of {bad.id}" + re.escape(JOURNAL),
         text,
     )
     serves(host, good)
@@ -400,6 +457,23 @@ def test_a_release_that_can_not_serve_any_more_is_told(host: Host, front: Front)
     assert f"; release {good.id} is back in its place, but: not ready within 0.2 s (health.timeout): " in text
     assert current_release(host.layout) == good.id
     assert host.service.running() == [good.id]
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["goes", "comes"])
+def test_a_switch_that_is_taken_back_takes_its_templates_back(host: Host, front: Front, kept: bool) -> None:
+    good, bad = fronted(host, front, "code-1", retry=kept), fronted(host, front, "code-2", retry=not kept)
+    host.deploy(good)
+    front.says[bad.id] = 502
+    assert f"; release {good.id} serves again." in refuse(host, bad)
+    serves(host, good)
+    assert sorted(os.listdir(os.path.dirname(host.layout.service_template))) == sorted(good.parts.units)
+
+
+def test_a_first_switch_that_is_taken_back_leaves_no_template(host: Host, front: Front) -> None:
+    bad = fronted(host, front, "code-1", retry=True)
+    front.says[bad.id] = 502
+    refuse(host, bad)
+    nothing_serves(host)
 
 
 def test_a_release_that_died_meanwhile_is_started_to_serve_again(host: Host, front: Front) -> None:
@@ -467,7 +541,7 @@ def test_the_old_release_stops_before_the_new_one_starts(host: Host, monkeypatch
         "ran hooks.before_switch",
         f"switched from {old.id} to {new.id}",
         f"stopped {old.id}",
-        f"started {new.id}",
+        f"started {new.id} (workers",
         "ran hooks.after_switch",
     ]
     serves(host, new)
@@ -818,4 +892,4 @@ def test_a_failure_is_told_when_cleaning_up_after_it_fails_too(host: Host, act: 
         text = refuse(host, bad)
     assert f"'warm up' failed (exit status 3); release {good.id} still serves" in text
     assert f"systemctl {act}: refused" in text
-    assert text.endswith("It logged:\ntoo cold")
+    assert text.endswith(f"It logged:\ntoo cold{JOURNAL}")

@@ -227,12 +227,28 @@ def test_why_pip_can_not_be_had_is_told_and_leaves_nothing(layout: Layout, comma
     assert os.listdir(layout.venvs) == []
 
 
-def test_requirements_without_gunicorn_are_told_and_leave_nothing(
+def test_requirements_without_a_server_are_told_and_leave_nothing(
     layout: Layout, command: Callable[[str, str], Path]
 ) -> None:
-    with pytest.raises(VenvError, match=r"requirements\.txt installs no gunicorn: add it"):
+    with pytest.raises(VenvError, match=r"requirements\.txt installs neither gunicorn nor gevent: add one"):
         build(layout, command("empty", MAKE.format(pip="exit 0")))
     assert os.listdir(layout.venvs) == []
+
+
+PYWSGI = "lib/python3.11/site-packages/gevent/pywsgi.py"
+
+
+@pytest.mark.parametrize("directory", ["opt", "o[p]t*"])
+def test_gevent_alone_can_serve(
+    tmp_path: Path, command: Callable[[str, str], Path], accounts: object, directory: str
+) -> None:
+    layout = Layout("shop", str(tmp_path / directory))
+    os.makedirs(layout.venvs)
+    pip = f'home="$(dirname "$(dirname "$0")")"; mkdir -p "$home/{os.path.dirname(PYWSGI)}"; touch "$home/{PYWSGI}"'
+    build(layout, command("good", MAKE.format(pip=pip)))
+    assert _venv.is_complete(layout, KEY)
+    Path(layout.venvs, KEY, PYWSGI).unlink()
+    assert not _venv.is_complete(layout, KEY), "gevent's other parts serve nothing"
 
 
 def test_what_an_interrupted_build_left_is_built_anew(

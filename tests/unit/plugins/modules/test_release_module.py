@@ -18,7 +18,7 @@ from ansible_collections.wsgiops.flask.plugins.module_utils._options import Heal
 from ansible_collections.wsgiops.flask.plugins.module_utils._release_store import load
 from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import TaskResult
 from ansible_collections.wsgiops.flask.plugins.modules import release
-from ansible_collections.wsgiops.flask.tests.unit.plugins.host import Host, HostLayout, hold
+from ansible_collections.wsgiops.flask.tests.unit.plugins.host import JOURNAL, Host, HostLayout, hold
 
 Run = Callable[..., dict[str, t.Any]]
 ENVIRONMENT = {"TOKEN": "s3cret-of-the-shop"}
@@ -51,6 +51,7 @@ def put(host: Host, run_module: Run, monkeypatch: pytest.MonkeyPatch, hangup: No
             "units": {"shop@.service": "[Service]\n", "shop@.socket": "[Socket]\n"},
             "environment": json.dumps(ENVIRONMENT),
             "health": {"timeout": 5, "settle": 0},
+            "workers": "2",
             **changes,
         }
         given = {name: value for name, value in arguments.items() if value is not ...}
@@ -94,7 +95,8 @@ def test_the_diff_shows_files_and_units_and_no_environment(host: Host, put: Run)
     first = put()["release"]
     changed = {"files": {"gunicorn.conf.py": "workers = 2\n"}, "environment": json.dumps({"TOKEN": "an0ther-s3cret"})}
     result = put(**changed, units={"shop@.service": "[Service]\n# 2\n", "shop@.socket": "[Socket]\n"})
-    files, unit = result["diff"]
+    files, variables, unit = result["diff"]
+    assert shown(variables) == (["TOKEN (old value)"], ["TOKEN (new value)"])
     assert (files["before"], files["after"]) == (
         "# gunicorn.conf.py\nworkers = 1\n",
         "# gunicorn.conf.py\nworkers = 2\n",
@@ -105,6 +107,104 @@ def test_the_diff_shows_files_and_units_and_no_environment(host: Host, put: Run)
     )
     assert (unit["after_header"], unit["after"]) == (host.layout.service_template, "[Service]\n# 2\n")
     assert "s3cret" not in json.dumps(result)
+
+
+def shown(change: dict[str, str]) -> tuple[list[str], list[str]]:
+    """The lines of a text before and after."""
+    return change["before"].splitlines(), change["after"].splitlines()
+
+
+@pytest.mark.parametrize("option", ["environment", "secrets"])
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_the_diff_names_variables_and_shows_no_value(host: Host, put: Run, option: str, check_mode: bool) -> None:
+    nothing = {"environment": None, "secrets": None}
+    old = {"TOKEN": "s3cret-of-the-shop", "GONE": "s3cret-of-the-past", "SAME": "s3cret-of-all-times"}
+    new = {"TOKEN": "s3cret-of-the-desk", "COME": "s3cret-to-come", "SAME": "s3cret-of-all-times"}
+    first = put(**{**nothing, option: json.dumps(old)})
+    [variables] = [change for change in first["diff"] if change["after_header"].endswith(("env", "secrets"))]
+    names = ["GONE (new value)", "SAME (new value)", "TOKEN (new value)"]
+    assert shown(variables) == ([], names)
+    result = put(check_mode, **{**nothing, option: json.dumps(new)})
+    [variables] = result["diff"]
+    name = "env" if option == "environment" else "secrets"
+    assert variables["before_header"] == f"shop release {first['release']}, {name}"
+    assert variables["after_header"] == f"shop release {result['release']}, {name}"
+    assert shown(variables) == (
+        ["GONE (old value)", "SAME (same value)", "TOKEN (old value)"],
+        ["COME (new value)", "SAME (same value)", "TOKEN (new value)"],
+    )
+    assert "s3cret" not in json.dumps([first, result])
+
+
+def test_the_diff_shows_a_variable_that_becomes_a_secret(host: Host, put: Run) -> None:
+    put(environment=json.dumps(ENVIRONMENT))
+    result = put(environment=None, secrets=json.dumps(ENVIRONMENT))
+    env, secrets = result["diff"]
+    assert [change["after_header"].rpartition(", ")[2] for change in (env, secrets)] == ["env", "secrets"]
+    assert shown(env) == (["TOKEN (old value)"], [])
+    assert shown(secrets) == ([], ["TOKEN (new value)"])
+    assert "s3cret" not in json.dumps(result)
+
+
+@pytest.mark.parametrize("option", ["environment", "secrets"])
+def test_the_diff_names_a_variable_of_which_the_value_alone_changes(host: Host, put: Run, option: str) -> None:
+    put(**{option: json.dumps({"TOKEN": "1", "SAME": "2"})})
+    [variables] = put(**{option: json.dumps({"TOKEN": "3", "SAME": "2"})})["diff"]
+    assert shown(variables) == (
+        ["SAME (same value)", "TOKEN (old value)"],
+        ["SAME (same value)", "TOKEN (new value)"],
+    )
+
+
+def test_the_diff_of_a_rollback_shows_no_value_of_either_release(host: Host, put: Run) -> None:
+    put(secrets=json.dumps({"KEY": "s3cret-of-the-past"}))
+    put(secrets=json.dumps({"KEY": "s3cret-of-today", "MORE": "s3cret"}))
+    [secrets] = go_back(put, check_mode=True)["diff"]
+    assert shown(secrets) == (["KEY (old value)", "MORE (old value)"], ["KEY (new value)"])
+
+
+def test_variables_that_can_not_be_read_are_no_reason_to_fail(host: Host, put: Run) -> None:
+    first = put()["release"]
+    Path(host.layout.release(first), "env").write_text("changed by hand\n")
+    os.unlink(Path(host.layout.release(first), "secrets"))
+    [env, secrets] = put(environment=json.dumps({"B": "1"}), secrets=json.dumps({"C": "1"}))["diff"]
+    assert (shown(env), shown(secrets)) == (([], ["B (new value)"]), ([], ["C (new value)"]))
+
+
+def test_the_diff_on_a_virgin_host_names_variables_too(host: Host, put: Run) -> None:
+    said = put(check_mode=True, venv=None, secrets=json.dumps({"KEY": "s3cret"}))
+    headers = {change["after_header"] for change in said["diff"]}
+    title = "shop release (known once the host has an interpreter)"
+    assert {title, f"{title}, env", f"{title}, secrets"} <= headers
+    assert "s3cret" not in json.dumps(said)
+
+
+def test_the_diff_shows_what_gevents_server_reads(host: Host, put: Run) -> None:
+    files = {"server.json": '{"timeout": 30}\n', "server.py": "serve()\n"}
+    put()
+    [change] = put(files=files, server="gevent")["diff"]
+    assert change["before"] == "# gunicorn.conf.py\nworkers = 1\n"
+    assert change["after"] == '# server.json\n{"timeout": 30}\n# server.py\nserve()\n'
+    [back] = put(check_mode=True)["diff"]
+    assert (back["before"], back["after"]) == (change["after"], change["before"])
+
+
+def test_the_diff_shows_a_unit_template_that_goes(host: Host, put: Run) -> None:
+    pair = {"shop@.service": "[Service]\n", "shop@.socket": "[Socket]\n"}
+    put(units={**pair, "shop_retry@.timer": "[Timer]\n"})
+    [unit] = put(units=pair)["diff"]
+    assert unit["before_header"] == host.layout.retry_timer_template
+    assert (unit["before"], unit["after"]) == ("[Timer]\n", "")
+
+
+def test_secrets_are_kept_apart_from_the_environment(host: Host, put: Run) -> None:
+    release_id = put(secrets=json.dumps({"KEY": "k"}))["release"]
+    parts = load(host.layout, release_id).parts
+    assert (parts.environment, parts.secrets) == (ENVIRONMENT, {"KEY": "k"})
+    assert put(secrets=json.dumps({"KEY": "k"}))["changed"] is False
+    ids = {release_id, *(put(secrets=text)["release"] for text in (json.dumps({"KEY": "l"}), "{}"))}
+    assert len(ids) == 3
+    assert put(secrets=None)["changed"] is False, "none is the same as an empty text"
 
 
 def test_the_environment_is_part_of_the_release(host: Host, put: Run) -> None:
@@ -179,6 +279,11 @@ def test_the_release_goes_the_way_that_is_asked_for(host: Host, put: Run) -> Non
         "drain_timeout": 10,
         "front_url": "http://127.0.0.1:1",
         "front_host": "www.example.com",
+        "server": "gunicorn",
+        "workers": "3",
+        "memory": "512M",
+        "cpus": 1.5,
+        "logs_to": "files",
     }
     result = put(**way)
     assert (result["label"], result["steps"][-1]) == (
@@ -191,11 +296,39 @@ def test_the_release_goes_the_way_that_is_asked_for(host: Host, put: Run) -> Non
     assert kept.hooks == Hooks([], ["warm up"], [], 90)
     assert (kept.wsgi, kept.settings, kept.label, kept.drain_timeout) == ("shop:app", ["backlog"], "v1.2", 10)
     assert (kept.overlap, kept.front_url, kept.front_host) == (True, "http://127.0.0.1:1", "www.example.com")
+    assert (kept.server, kept.workers, kept.memory, kept.cpus) == ("gunicorn", "3", "512M", 1.5)
+    assert kept.logs_to == "files"
     assert put(**way)["changed"] is False
 
 
+def test_what_serves_and_where_it_logs_is_told(host: Host, put: Run) -> None:
+    result = put(server="gevent", logs_to="files", hooks={"before_switch": ["warm up"]})
+    assert f"started {result['release']} (one process)" in result["steps"]
+    assert host.service.tasks[0].command[-1] == "--check"
+    host.service.outcomes["warm up"] = TaskResult(1, "too cold\n")
+    failed = put(code="code-2", server="gevent", logs_to="files", hooks={"before_switch": ["warm up"]})
+    assert failed["msg"].endswith(f"It logged:\ntoo cold\nAll of it: cat {host.layout.error_log}")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "accepted"),
+    [("server", "uwsgi", "gunicorn, gevent"), ("logs_to", "syslog", "journal, files")],
+)
+def test_an_option_with_another_value_is_refused(host: Host, put: Run, option: str, value: str, accepted: str) -> None:
+    assert put(**{option: value})["msg"] == f"value of {option} must be one of: {accepted}, got: {value}"
+    assert host.service.acts == []
+
+
+def test_units_that_systemd_does_not_understand_are_a_failure_with_its_words(host: Host, put: Run) -> None:
+    host.service.words = "shop@1.service:7: Unknown key name 'Restrat'\nmore"
+    result = put()
+    assert result["failed"]
+    assert result["msg"].endswith(f"It logged:\n{host.service.words}{JOURNAL}")
+    assert host.service.running() == []
+
+
 def test_defaults_are_those_of_the_options(host: Host, put: Run) -> None:
-    result = put(health=...)
+    result = put(health=..., workers=...)
     assert options_from({}).as_dict() == {
         **load(host.layout, result["release"]).options.as_dict(),
         "settings": (),
@@ -273,14 +406,16 @@ def test_a_hook_that_fails_is_a_failure_with_its_words(host: Host, put: Run) -> 
     host.service.outcomes["migrate"] = TaskResult(1, "no such table\n")
     result = put(state="prepared", hooks=ONCE)
     assert result["failed"]
-    assert result["msg"].endswith("'migrate' failed (exit status 1); no release serves. It logged:\nno such table")
+    assert result["msg"].endswith(
+        f"'migrate' failed (exit status 1); no release serves. It logged:\nno such table{JOURNAL}"
+    )
 
 
 # --- rollback -----------------------------------------------------------------------------------------------------
 
 
 def go_back(put: Run, check_mode: bool = False, **changes: t.Any) -> dict[str, t.Any]:
-    nothing = dict.fromkeys(("venv", "files", "units", "environment", "health"), ...)
+    nothing = dict.fromkeys(("venv", "files", "units", "environment", "health", "workers"), ...)
     return put(check_mode, state="rolled_back", **{**nothing, **changes})
 
 
@@ -291,7 +426,7 @@ def test_an_earlier_release_is_put_in_service_again(host: Host, put: Run) -> Non
     said = go_back(put, check_mode=True)
     assert (host.snapshot(), host.service.acts) == (before, acts)
     assert (said["changed"], said["release"], said["previous"], said["label"]) == (True, old, new, "v1")
-    assert f"start {old} (v1), switch from {new}" in said["steps"]
+    assert f"start {old} (v1) (workers: 2), switch from {new}" in said["steps"]
     done = go_back(put)
     assert (done["changed"], done["release"], done["previous"], done["label"]) == (True, old, new, "v1")
     assert f"switched from {new} to {old} (v1)" in done["steps"]
