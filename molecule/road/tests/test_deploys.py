@@ -75,7 +75,7 @@ def test_a_check_is_a_plan(shop, shops):
     run = shop.deploy("--check", "--diff", timeout=31)
     for one, (release, _master, _history) in zip(shops, before, strict=True):
         plan = run.result("Put the release in service", one.inventory_name)
-        assert f"start {plan['release']}, switch from {release}" in plan["steps"]
+        assert f"start {plan['release']} (workers: 4), switch from {release}" in plan["steps"]
         assert plan["release"] != release
     assert "+timeout = 31" in run.output
     assert [(one.release, one.master, one.history()) for one in shops] == before
