@@ -70,16 +70,22 @@ def venv_key(identity: t.Mapping[str, str], requirements: t.Mapping[str, str], r
 
 
 def is_complete(layout: Layout, key: str) -> bool:
-    """Whether the environment was built to its end and its interpreter and what serves are still there."""
+    """Whether the environment was built to its end and its interpreter and its servers are still there."""
     home = os.path.join(layout.venvs, key)
-    there = all(os.path.exists(os.path.join(home, name)) for name in (MANIFEST, os.path.join("bin", "python")))
-    return there and _can_serve(home)
+    try:
+        servers = json.loads(_files.read_text(os.path.join(home, MANIFEST)) or "")["servers"]
+    except (ValueError, KeyError, TypeError):
+        return False
+    needed = [os.path.join("bin", "python"), *servers]
+    return all(os.path.exists(os.path.join(home, name)) for name in needed)
 
 
-def _can_serve(home: str) -> bool:
-    """Whether it holds gunicorn, or gevent's own server."""
-    pywsgi = os.path.join(glob.escape(home), "lib", "python*", "site-packages", "gevent", "pywsgi.py")
-    return os.path.exists(os.path.join(home, "bin", "gunicorn")) or bool(glob.glob(pywsgi))
+def _servers(home: str) -> t.List[str]:
+    """What of an environment can serve an application, by relative path: gunicorn, and gevent's own server."""
+    pywsgi = os.path.join("lib", "python*", "site-packages", "gevent", "pywsgi.py")
+    found = glob.glob(os.path.join(glob.escape(home), "bin", "gunicorn"))
+    found += glob.glob(os.path.join(glob.escape(home), pywsgi))
+    return [os.path.relpath(path, home) for path in found]
 
 
 def build(
@@ -116,9 +122,16 @@ def build(
             command += ["--require-hashes"] if hashed else []
             command += ["--requirement", os.path.join(directory, requirements_name)]
             _run(command, "installing {0} failed".format(requirements_name), lock)
-        if not _can_serve(home):
+        servers = _servers(home)
+        if not servers:
             raise VenvError("{0} installs neither gunicorn nor gevent: add one".format(requirements_name))
-        manifest = {"format": 1, "interpreter": dict(identity), "requirements": requirements_name, "hashed": hashed}
+        manifest = {
+            "format": 2,
+            "interpreter": dict(identity),
+            "requirements": requirements_name,
+            "hashed": hashed,
+            "servers": servers,
+        }
         text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
         _files.write(_files.WantedFile(os.path.join(home, MANIFEST), text))
     except BaseException:

@@ -496,9 +496,10 @@ class Host:
             for path, mode in ((code, 0o750), (code / "name", 0o640)):
                 path.chmod(mode)
                 os.lchown(path, 0, Accounts.ids["shop"])
-        for path in (venv / MANIFEST, venv / "bin" / "python", venv / "bin" / "gunicorn"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
+        (venv / "bin").mkdir(parents=True, exist_ok=True)
+        for name in ("python", "gunicorn"):
+            (venv / "bin" / name).touch()
+        (venv / MANIFEST).write_text('{"servers": ["bin/gunicorn"]}')
 
     def deploy(self, release: Release, **options: t.Any) -> list[str]:
         """Bring a release and send it down the road; returns the steps, and keeps the plan made just before."""

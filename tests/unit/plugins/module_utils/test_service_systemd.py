@@ -552,7 +552,8 @@ def test_a_task_runs_in_the_sandbox_and_is_waited_for(manager: Manager, systemd:
     systemd.run_task(ID, SERVICE_TEXT, command, {"PATH": "/bin", "FLASK_APP": "shop:app"}, 90)
     assert manager.asked() == [
         "is-active -- shop-task.service",
-        "systemd-run --wait --pipe --unit=shop-task.service --service-type=exec --collect --quiet --description=Task of shop, release 0123456789ab "
+        "systemd-run --wait --pipe --unit=shop-task.service --service-type=exec --collect --quiet "
+        f"--description=Task of shop, release {ID} "
         + " ".join("--property=" + setting for setting in SANDBOX)
         + " --property=RuntimeMaxSec=90 --setenv=FLASK_APP=shop:app --setenv=PATH=/bin -- /bin/sh -c flask db upgrade",
     ]

@@ -156,7 +156,13 @@ def test_an_environment_is_built_from_verified_packages(
     said = subprocess.run([home / "bin" / "gunicorn"], capture_output=True, text=True, check=True)
     assert said.stdout == "a small gunicorn\n"
     manifest = json.loads((home / _venv.MANIFEST).read_text())
-    assert manifest == {"format": 1, "interpreter": identity, "requirements": "deploy/all.txt", "hashed": True}
+    assert manifest == {
+        "format": 2,
+        "interpreter": identity,
+        "requirements": "deploy/all.txt",
+        "hashed": True,
+        "servers": ["bin/gunicorn"],
+    }
     closed = [path for path in home.rglob("*") if not path.is_symlink() and not path.stat().st_mode & stat.S_IROTH]
     assert closed == [], "the application can not read all of its environment"
 
@@ -251,6 +257,19 @@ def test_gevent_alone_can_serve(
     assert not _venv.is_complete(layout, KEY), "gevent's other parts serve nothing"
 
 
+@pytest.mark.parametrize("lost", ["bin/gunicorn", PYWSGI])
+def test_one_of_two_servers_that_is_gone_is_missed(
+    layout: Layout, command: Callable[[str, str], Path], accounts: object, lost: str
+) -> None:
+    """Releases of both share an environment."""
+    home = Path(layout.venvs, KEY)
+    pip = f"mkdir -p {home}/{os.path.dirname(PYWSGI)}; touch {home}/{PYWSGI} {home}/bin/gunicorn"
+    build(layout, command("good", MAKE.format(pip=pip)))
+    assert _venv.is_complete(layout, KEY)
+    (home / lost).unlink()
+    assert not _venv.is_complete(layout, KEY)
+
+
 def test_what_an_interrupted_build_left_is_built_anew(
     layout: Layout, command: Callable[[str, str], Path], accounts: object
 ) -> None:
@@ -277,12 +296,16 @@ def test_pip_keeps_the_lock_should_it_outlive_the_run(layout: Layout, command: C
     assert layout.lock in str(failed.value).splitlines()
 
 
+# What a manifest has to say for an environment to be complete.
+BUILT = '{"servers": ["bin/gunicorn"]}'
+
+
 @pytest.mark.parametrize("lost", [_venv.MANIFEST, "bin/python", "bin/gunicorn"])
 def test_an_environment_without_one_of_its_parts_is_not_complete(layout: Layout, lost: str) -> None:
     home = Path(layout.venvs, KEY)
     (home / "bin").mkdir(parents=True)
-    for name in (_venv.MANIFEST, "bin/gunicorn"):
-        (home / name).write_text("")
+    (home / _venv.MANIFEST).write_text(BUILT)
+    (home / "bin" / "gunicorn").write_text("")
     (home / "bin" / "python").symlink_to(sys.executable)
     assert _venv.is_complete(layout, KEY)
     (home / lost).unlink()
@@ -294,8 +317,8 @@ def test_an_environment_whose_interpreter_is_gone_is_not_complete(layout: Layout
     shutil.copy("/bin/true", interpreter)
     home = Path(layout.venvs, KEY)
     (home / "bin").mkdir(parents=True)
-    for name in (_venv.MANIFEST, "bin/gunicorn"):
-        (home / name).write_text("")
+    (home / _venv.MANIFEST).write_text(BUILT)
+    (home / "bin" / "gunicorn").write_text("")
     (home / "bin" / "python").symlink_to(interpreter)
     assert _venv.is_complete(layout, KEY)
     interpreter.unlink()

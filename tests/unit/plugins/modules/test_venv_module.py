@@ -32,8 +32,9 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def build(layout: Layout, key: str, *_rest: t.Any) -> None:
         os.makedirs(os.path.join(layout.venvs, key, "bin"))
-        for name in (_venv.MANIFEST, "bin/python", "bin/gunicorn"):
+        for name in ("bin/python", "bin/gunicorn"):
             Path(layout.venvs, key, name).write_text("")
+        Path(layout.venvs, key, _venv.MANIFEST).write_text('{"servers": ["bin/gunicorn"]}')
         keys.append(key)
 
     monkeypatch.setattr(_venv, "build", build)
