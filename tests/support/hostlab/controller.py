@@ -9,12 +9,17 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 PLAYBOOK_TIMEOUT = 600
+
+Host = TypeVar("Host")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,13 @@ class Run:
         )
         assert found, self.output[-6000:]
         return json.loads(found[1])
+
+    def shown(self, variable: str, host: str) -> object:
+        """What a task of the module debug last showed of ``variable`` for ``host``."""
+        shown = re.findall(rf"^ok: \[{re.escape(host)}\] => (\{{\n.*?^\}})$", self.output, re.MULTILINE | re.DOTALL)
+        found = [json.loads(one) for one in shown]
+        assert any(variable in one for one in found), self.output[-6000:]
+        return next(one[variable] for one in reversed(found) if variable in one)
 
     def remote_executions(self, host: str) -> int:
         """Commands that the run sent to the host over SSH, whatever for; needs -vvv."""
@@ -147,6 +159,12 @@ def wait_until(condition: object, seconds: float, what: str) -> None:
             return
         time.sleep(0.1)
     raise AssertionError(f"after {seconds} s still not: {what}")
+
+
+def on_each(hosts: Sequence[Host], function: Callable[[Host], Result]) -> list[Result]:
+    """Call ``function`` for all hosts at the same time; the results in their order."""
+    with ThreadPoolExecutor(max_workers=len(hosts)) as pool:
+        return list(pool.map(function, hosts))
 
 
 def instances(pattern: Sequence[str] = ()) -> list[str]:

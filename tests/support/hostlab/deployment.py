@@ -32,6 +32,7 @@ class Deployment:
     hosts: Sequence[str]
     directory: Path
     changes: int = field(default=0, init=False)
+    _deployed: dict[str, Any] | None = field(default=None, init=False)
 
     @property
     def source(self) -> Path:
@@ -61,12 +62,29 @@ class Deployment:
 
     def deploy(self, *arguments: str, check: bool = True, **keys: Any) -> controller.Run:
         """Run the playbook ``deploy``."""
-        return controller.playbook(*self.arguments(keys), *arguments, name="playbooks/deploy.yml", check=check)
+        return self._run("playbooks/deploy.yml", keys, arguments, check)
+
+    def have(self, **keys: Any) -> None:
+        """Deploy, unless the last run did just that; for tests that leave the source as it is."""
+        if self._deployed != keys:
+            self.deploy(**keys)
 
     def site(self, *arguments: str, check: bool = True, **keys: Any) -> controller.Run:
         """Run the playbook ``site``."""
-        return controller.playbook(*self.arguments(keys), *arguments, check=check)
+        return self._run("site.yml", keys, arguments, check)
 
     def rollback(self, *arguments: str, check: bool = True, **keys: Any) -> controller.Run:
         """Run the playbook ``rollback``."""
+        self._deployed = None
         return controller.playbook(*self.arguments(keys), *arguments, name="playbooks/rollback.yml", check=check)
+
+    def status(self, *arguments: str, check: bool = True) -> controller.Run:
+        """Run the playbook ``status``."""
+        return controller.playbook(*self.arguments({}), *arguments, name="playbooks/status.yml", check=check)
+
+    def _run(self, name: str, keys: dict[str, Any], arguments: Sequence[str], check: bool) -> controller.Run:
+        self._deployed = None
+        run = controller.playbook(*self.arguments(keys), *arguments, name=name, check=check)
+        if run.status == 0 and not arguments:
+            self._deployed = keys
+        return run

@@ -1,0 +1,235 @@
+"""Access lines of requests that nobody well-meaning sends: each is one line of JSON, and tells what was sent."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from dataclasses import dataclass, field
+
+import pytest
+from hostlab import raw
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+NGINX_LOG = "/var/log/nginx/shop.access.log"
+SERVER_LOG = "/var/log/shop/access.log"
+
+FIELDS = [
+    *("time", "request_id", "client", "protocol", "host", "method", "path", "status", "bytes", "duration"),
+    *("referer", "user_agent", "tracking_id"),
+]
+NUMBERS = {"status", "bytes", "duration"}
+
+CASES = 600
+
+# What ends a text, a line or an object, what is no UTF-8 (RFC 3629), and what a template or a terminal would act on.
+NASTY = [
+    *(
+        b'"',
+        b"\\",
+        b'\\"',
+        b"\\u0000",
+        b"'",
+        b'","status":1,"path":"',
+        b'"}\n{"path":"/forged',
+        b"{}",
+        b"[",
+        b"%22%7d%0a",
+    ),
+    *(
+        b"\t",
+        b"\n",
+        b"\r",
+        b"\r\n ",
+        b"\x00",
+        b"\x01",
+        b"\x08",
+        b"\x1b[31m",
+        b"\x1f",
+        b"\x7f",
+        b"%0a",
+        b"%0d%0a",
+        b"%00",
+    ),
+    *(b"\x80", b"\xc3", b"\xc0\xaf", b"\xe2\x82", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xf0\x9f\x98", b"\xfe\xff"),
+    *("\u00e9\u20ac\U0001f600\U0010ffff\u2028\u0085".encode(), b"%ff", b"%"),
+    *(b"%(h)s", b"{0}", b"$status", b"${jndi:x}", b"`id`", b"<script>", b"-", b" ", b"#", b"?", b"//", b"/../", b";"),
+]
+# nginx and gunicorn refuse some bytes in some places. What has none of them gets as far as the application.
+TAKEN = [part for part in NASTY if not re.search(rb"[\x00-\x1f\x7f]", part)]
+TAKEN_IN_PATHS = [part for part in TAKEN if not re.search(rb"[ \x80-\xff]|%($|00|\()", part)]
+
+
+def text(parts: list[bytes]) -> st.SearchStrategy[bytes]:
+    return st.lists(st.sampled_from(parts), min_size=1, max_size=6).map(b"".join)
+
+
+def long(parts: list[bytes], most: int) -> st.SearchStrategy[bytes]:
+    return st.builds(lambda part, size: (part * size)[:size], st.sampled_from(parts), st.integers(most // 2, most))
+
+
+ANY = text(NASTY) | st.binary(max_size=40)
+# nginx takes lines of up to 8 kB (large_client_header_buffers), gunicorn a first line of 4094 and headers of 8190.
+TARGETS = text(TAKEN_IN_PATHS) | long(TAKEN_IN_PATHS, 4100)
+VALUES = text(TAKEN) | long(TAKEN, 8200)
+CREDENTIALS = ANY.map(lambda user: b"Basic " + base64.b64encode(user + b"\nsecond line:secret"))
+NAMES = [b"Referer", b"User-Agent", b"X-Tracking-ID", b"X-Request-ID", b"X-Forwarded-For", b"Cookie"]
+
+
+def headers(values: st.SearchStrategy[bytes]) -> st.SearchStrategy[list[tuple[bytes, bytes]]]:
+    header = st.tuples(st.sampled_from(NAMES), values) | st.tuples(st.just(b"Authorization"), CREDENTIALS)
+    return st.lists(header, max_size=3, unique_by=lambda one: one[0])
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a client sends: harmless but for what is given."""
+
+    target: bytes = b""
+    method: bytes = b"GET"
+    protocol: bytes = b"HTTP/1.1"
+    host: bytes = b""
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+    def path(self, marker: str) -> bytes:
+        return f"/{marker}/".encode() + self.target
+
+    def as_bytes(self, marker: str) -> bytes:
+        lines = [
+            b" ".join([self.method, self.path(marker), self.protocol]).rstrip(b" "),
+            b"Connection: close",
+            b"Host: " + self.host + b"shop.example.com",
+            *(name + b": " + value for name, value in self.headers),
+        ]
+        return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+METHODS = st.sampled_from([b"GET", b"HEAD", b"POST", b"OPTIONS", b"get", b'G"ET', b"A" * 40])
+PROTOCOLS = st.sampled_from([b"HTTP/1.1", b"HTTP/1.0", b"HTTP/1.7", b"HTTP/2.0", b"", b"HTTP/\xff"])
+HOSTS = text(TAKEN).map(lambda part: part + b".")
+REQUESTS = st.one_of(
+    st.builds(Request, TARGETS, headers=headers(VALUES)),
+    st.builds(Request, TARGETS, headers=headers(VALUES), host=HOSTS),
+    st.builds(Request, headers=headers(ANY)),
+    st.builds(Request, TARGETS, METHODS, PROTOCOLS),
+    st.builds(Request, ANY, METHODS, PROTOCOLS, ANY, headers(ANY)),
+)
+
+
+def generated() -> dict[str, Request]:
+    """The same requests in each run, by the marker in their path."""
+    found: list[Request] = []
+
+    @settings(max_examples=CASES, derandomize=True, database=None, phases=[Phase.generate])
+    @given(REQUESTS)
+    def collect(request):
+        found.append(request)
+
+    collect()
+    return {f"marker-{number}": request for number, request in enumerate(found)}
+
+
+def size(one, path: str) -> int:
+    return int(one.run("stat --format %%s %s", path))
+
+
+def lines(one, path: str, start: int) -> list[bytes]:
+    """The lines that were added to a log since it had ``start`` bytes, as they are."""
+    added = base64.b64decode(one.run("sh -c %s", f"tail --bytes +{start + 1} {path} | base64"))
+    assert added.endswith(b"\n") or not added
+    return added.split(b"\n")[:-1]
+
+
+def parsed(line: bytes) -> dict[str, object]:
+    """An access line, by the letter of RFC 8259: UTF-8, no name twice, no NaN."""
+
+    def unique(pairs):
+        assert [name for name, _ in pairs] == FIELDS
+        return dict(pairs)
+
+    def refused(word):
+        raise AssertionError(word)
+
+    found = json.loads(line.decode("utf-8"), object_pairs_hook=unique, parse_constant=refused)
+    for name, value in found.items():
+        assert isinstance(value, (int, float) if name in NUMBERS else str), line
+    return found
+
+
+def by_marker(found: list[dict], sent: dict[str, dict]) -> dict[str, dict]:
+    """Access lines by the request that they are about."""
+    sorted_out = {}
+    for line in found:
+        # Of a first line that it can't read pywsgi tells that there was one, and nothing of what stood there.
+        if line["path"] == "":
+            assert line["status"] in (400, 414), line
+            assert not any(line[name] for name in set(FIELDS) - NUMBERS - {"time"}), line
+            continue
+        named = re.match(r"/(marker-\d+)/", str(line["path"]))
+        assert named, f"nobody sent {line}"
+        assert named[1] in sent, f"nobody sent {line}"
+        assert named[1] not in sorted_out, f"twice: {line}"
+        sorted_out[named[1]] = line
+    return sorted_out
+
+
+def as_utf8(value: bytes) -> str:
+    """What is written of a value: all of it, or what is UTF-8 at its beginning and a mark."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return value[: error.start].decode("utf-8") + "\ufffd"
+
+
+SERVERS = {
+    "sync": {"worker_class": "sync"},
+    "gthread": {"worker_class": "gthread"},
+    "gevent": {"worker_class": "gevent"},
+    "pywsgi": {"server": "gevent"},
+}
+
+# Headers that have a field of their own.
+FIELD_OF = {b"Referer": "referer", b"User-Agent": "user_agent", b"X-Tracking-ID": "tracking_id"}
+
+
+def assert_tells(line: dict[str, object], request: Request) -> None:
+    """nginx's line of a request that was answered holds the headers that were sent, as far as they are UTF-8."""
+    # What ends a line of the head, and with it a value, is not for this test to take apart.
+    if re.search(rb"[\r\n]", b"".join(value for _, value in request.headers)):
+        return
+    sent = dict(request.headers)
+    for name, named in FIELD_OF.items():
+        assert line[named] == as_utf8(sent.get(name, b"").strip(b" "))
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_no_client_breaks_or_forges_an_access_line(shop, shops, server, capsys):
+    del shop.app["workers"]
+    shop.deploy(logs={"to": "files", "access": "both"}, **SERVERS[server])
+    requests = generated()
+    assert len(requests) >= 500
+    for one in shops:
+        starts = size(one, NGINX_LOG), size(one, SERVER_LOG)
+        answers = raw.exchange_all(one.address, [request.as_bytes(marker) for marker, request in requests.items()])
+        nginx = by_marker([parsed(line) for line in lines(one, NGINX_LOG, starts[0])], requests)
+        written = lines(one, SERVER_LOG, starts[1])
+        assert b"".join(written).isascii()
+        served = by_marker([parsed(line) for line in written], requests)
+        # The application names the request in its answer; nginx and gunicorn, which refuse some, do not.
+        answered = {
+            marker: answer.headers["x-request-id"]
+            for marker, answer in zip(requests, answers, strict=True)
+            if "x-request-id" in answer.headers
+        }
+        with capsys.disabled():
+            print(f"\n{one.inventory_name}, {server}: {len(answered)} of {len(requests)} requests were answered")
+        assert len(answered) > len(requests) / 3
+        for marker, request_id in answered.items():
+            assert nginx[marker]["request_id"] == served[marker]["request_id"] == request_id
+            assert_tells(nginx[marker], requests[marker])
+        assert set(served) <= set(nginx)
+        for marker, answer in zip(requests, answers, strict=True):
+            if marker in nginx:
+                assert nginx[marker]["status"] == answer.status
+                assert nginx[marker]["path"] == as_utf8(requests[marker].path(marker))
