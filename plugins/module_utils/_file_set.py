@@ -82,6 +82,7 @@ class FileSet:
             for path in self._remove:
                 _files.remove(path)
             for wanted in self._write:
+                _files.ensure_exists(os.path.dirname(wanted.path))
                 _files.write(wanted)
             _command(self._check)
             _command(self._apply)

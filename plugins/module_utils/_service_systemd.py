@@ -264,11 +264,14 @@ class Systemd:
 
     def restart(self, release: str) -> None:
         """Restart the service behind its socket, which keeps what arrives meanwhile; a lost socket file comes back."""
-        run("systemctl", "reset-failed", "--", *self._units(release), check=False)
+        there = self.state(release).main_pid > 0
         if not os.path.exists(self._layout.socket(release)):
             run("systemctl", "stop", "--", *self._units(release))
+            there = False
         self.start(release)
-        run("systemctl", "restart", "--", self._layout.service_unit(release))
+        # A process that has just been started is not replaced again: a start limit of one counts both starts.
+        if there:
+            run("systemctl", "restart", "--", self._layout.service_unit(release))
 
     def stop(self, release: str) -> None:
         """Stop socket and service in one transaction: the socket alone would start the service again."""

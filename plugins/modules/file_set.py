@@ -21,7 +21,7 @@ options:
     default: []
     suboptions:
       path:
-        description: Absolute path; its directory exists.
+        description: Absolute path. Its directory is made where there is none; the one above that exists.
         type: path
         required: true
       content:

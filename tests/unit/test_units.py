@@ -153,7 +153,7 @@ def test_an_application_without_further_keys(read: Read) -> None:
                 "ListenStream=/run/shop/%i.sock",
                 "SocketUser=root",
                 "SocketGroup=www-data",
-                "SocketMode=0660",
+                "SocketMode=0760",
                 "DirectoryMode=0755",
                 "RemoveOnStop=yes",
                 "Backlog=2048",
@@ -184,7 +184,7 @@ COMMAND = (
     "/opt/shop/releases/%i/venv/bin/gunicorn --config /opt/shop/releases/%i/gunicorn.conf.py "
     "--bind unix:/run/shop/%i.sock"
 )
-REDIRECT = "/bin/sh -c 'exec \"$$@\" >>/var/log/shop/error.log 2>&1' sh"
+REDIRECT = '/bin/sh -c \'trap "" USR1; exec "$$@" >>/var/log/shop/error.log 2>&1\' sh'
 FLOCK = "/usr/bin/flock --exclusive --no-fork /opt/shop/.running"
 CONDITION = "+ExecCondition=/usr/bin/test /opt/shop/current -ef /opt/shop/releases/%i"
 ENVIRONMENT = "Environment=FLASK_RELEASE=%i FLASK_WORKER_CLASS={} FLASK_PROXY_HOPS=1"

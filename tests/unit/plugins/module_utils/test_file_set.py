@@ -56,6 +56,14 @@ def test_files_change_then_are_checked_then_taken_over(etc: Path, tmp_path: Path
     assert not notes.exists()
 
 
+def test_a_directory_is_made_where_there_is_none(etc: Path) -> None:
+    change = FileSet([wanted(etc / "unit.d" / "new", "text\n")], [], [], [])
+    assert change.pending
+    change.commit()
+    assert (etc / "unit.d" / "new").read_text() == "text\n"
+    assert stat.S_IMODE((etc / "unit.d").stat().st_mode) == 0o755
+
+
 def test_what_is_as_wanted_is_not_touched(etc: Path) -> None:
     FileSet([wanted(etc / "new", "text\n")], [], [], []).commit()
     again = FileSet([wanted(etc / "new", "text\n")], [str(etc / "never")], shell("false"), shell("false"))

@@ -422,18 +422,26 @@ def test_listening_is_the_sockets_alone(manager: Manager, systemd: Systemd) -> N
     assert manager.asked() == [f"stop -- {TIMER}", f"reset-failed -- {SERVICE} {SOCKET}", f"start -- {SOCKET}"]
 
 
-def test_a_restart_leaves_the_socket_up(manager: Manager, systemd: Systemd, layout: HostLayout) -> None:
+@pytest.mark.parametrize(("pid", "last"), [("1", f"restart -- {SERVICE}"), ("0", f"start -- {SERVICE}")])
+def test_a_restart_leaves_the_socket_up_and_starts_once(
+    manager: Manager, systemd: Systemd, layout: HostLayout, pid: str, last: str
+) -> None:
     manager.says("reset-failed.fails", "Unit not loaded.")
+    manager.says(SERVICE, f"MainPID={pid}")
+    manager.says(SOCKET, "ActiveState=active")
     os.makedirs(layout.run)
     Path(layout.socket(ID)).write_text("")
     systemd.restart(ID)
     assert [line for line in manager.asked() if line.startswith("stop")] == [f"stop -- {TIMER}"]
-    assert manager.asked()[-1] == f"restart -- {SERVICE}"
+    assert manager.asked()[-1] == last
 
 
 def test_a_restart_brings_a_lost_socket_file_back(manager: Manager, systemd: Systemd) -> None:
+    manager.says(SERVICE, "MainPID=1")
+    manager.says(SOCKET, "ActiveState=active")
     systemd.restart(ID)
     asked = manager.asked()
+    assert asked[-1] == f"start -- {SERVICE}"
     assert asked.index(f"stop -- {SERVICE} {SOCKET}") < asked.index(f"start -- {SOCKET}")
 
 
@@ -466,7 +474,13 @@ def test_what_serves_nobody_is_killed_while_it_stops(manager: Manager, systemd: 
 
 
 @pytest.mark.parametrize("verb", ["start", "stop", "restart", "enable", "daemon-reload"])
-def test_a_refusal_has_the_command_and_its_words(manager: Manager, systemd: Systemd, verb: str) -> None:
+def test_a_refusal_has_the_command_and_its_words(
+    manager: Manager, systemd: Systemd, layout: HostLayout, verb: str
+) -> None:
+    os.makedirs(layout.run)
+    Path(layout.socket(ID)).write_text("")
+    manager.says(SERVICE, "MainPID=1")
+    manager.says(SOCKET, "ActiveState=active")
     manager.says(f"{verb}.fails", "Job failed. See the journal.")
     act = getattr(systemd, verb.replace("-", "_"))
     with pytest.raises(ServiceError, match=rf"^systemctl {verb}.*: Job failed\. See the journal\.$"):
