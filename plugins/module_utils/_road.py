@@ -381,9 +381,10 @@ class Road:
         # What a rollback would go to, then what was rolled back from.
         earlier += _history.good(history, without=(_history.TAKEN_BACK, _history.ROLLED_BACK))
         earlier += _history.good(history)
-        others = [release for release in dict.fromkeys(earlier) if release != self._id]
+        there = _release_store.releases(self._layout)
+        others = [release for release in dict.fromkeys(earlier) if release != self._id and release in there]
         kept = {self._id, *others[: self._keep - 1]}
-        return [release for release in _release_store.releases(self._layout) if release not in kept]
+        return [release for release in there if release not in kept]
 
     # -- the ways back ------------------------------------------------------------------------------------------------
 

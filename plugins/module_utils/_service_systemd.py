@@ -258,8 +258,9 @@ class Systemd:
 
     def listen(self, release: str) -> None:
         """Start the socket alone: its first connection starts the service. A tripped start limit is forgotten first."""
-        run("systemctl", "stop", "--", self._layout.retry_timer(release), check=False)
-        run("systemctl", "reset-failed", "--", *self._units(release), check=False)
+        timer = self._layout.retry_timer(release)
+        run("systemctl", "stop", "--", timer, check=False)
+        run("systemctl", "reset-failed", "--", *self._units(release), timer, check=False)
         run("systemctl", "start", "--", self._layout.socket_unit(release))
 
     def restart(self, release: str) -> None:
@@ -275,10 +276,11 @@ class Systemd:
 
     def stop(self, release: str) -> None:
         """Stop socket and service in one transaction: the socket alone would start the service again."""
-        units = self._units(release)
-        run("systemctl", "stop", "--", self._layout.retry_timer(release), check=False)
+        units, timer = self._units(release), self._layout.retry_timer(release)
+        run("systemctl", "stop", "--", timer, check=False)
         run("systemctl", "stop", "--", *units)
-        run("systemctl", "reset-failed", "--", *units, check=False)
+        # A timer fails when the template of what it is to start goes.
+        run("systemctl", "reset-failed", "--", *units, timer, check=False)
 
     def abort(self, release: str) -> None:
         """Stop what serves nobody, without the time that requests in flight would get: it may hang in one of a probe.

@@ -39,8 +39,7 @@ def test_the_road_from_gunicorn_and_back_costs_no_request(shop, shops, streams, 
             assert one.run("cat %s", f"/sys/fs/cgroup{group}/cgroup.procs") == str(found.main)
             facts = one.get("/whoami").json()
             assert (facts["worker_class"], facts["versions"]["gunicorn"]) == ("gevent", None)
-        # What was rolled back from is the first that goes when there are more releases than are to be kept.
-        shop.rollback(keep_releases=20)
+        shop.rollback()
         assert [found.release for found in running()] == gunicorn
         shop.rollback("-e", "release=alone")
         assert [found.release for found in running()] == [found.release for found in alone]

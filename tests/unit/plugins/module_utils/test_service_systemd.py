@@ -409,7 +409,7 @@ def test_a_start_forgets_failures_and_begins_with_the_socket(manager: Manager, s
     systemd.start(ID)
     assert manager.asked() == [
         f"stop -- {TIMER}",
-        f"reset-failed -- {SERVICE} {SOCKET}",
+        f"reset-failed -- {SERVICE} {SOCKET} {TIMER}",
         f"start -- {SOCKET}",
         f"start -- {SERVICE}",
     ]
@@ -419,7 +419,7 @@ def test_listening_is_the_sockets_alone(manager: Manager, systemd: Systemd) -> N
     """What a tripped limit left waiting is not to start it a second time."""
     manager.says("stop.fails", f"Unit {TIMER} not loaded.")
     systemd.listen(ID)
-    assert manager.asked() == [f"stop -- {TIMER}", f"reset-failed -- {SERVICE} {SOCKET}", f"start -- {SOCKET}"]
+    assert manager.asked() == [f"stop -- {TIMER}", f"reset-failed -- {SERVICE} {SOCKET} {TIMER}", f"start -- {SOCKET}"]
 
 
 @pytest.mark.parametrize(("pid", "last"), [("1", f"restart -- {SERVICE}"), ("0", f"start -- {SERVICE}")])
@@ -451,7 +451,7 @@ def test_both_units_are_stopped_at_once(manager: Manager, systemd: Systemd) -> N
     assert manager.asked() == [
         f"stop -- {TIMER}",
         f"stop -- {SERVICE} {SOCKET}",
-        f"reset-failed -- {SERVICE} {SOCKET}",
+        f"reset-failed -- {SERVICE} {SOCKET} {TIMER}",
     ]
 
 
@@ -469,7 +469,7 @@ def test_what_serves_nobody_is_killed_while_it_stops(manager: Manager, systemd: 
         f"kill --signal=SIGKILL -- {SERVICE}",
         f"stop -- {TIMER}",
         f"stop -- {SERVICE} {SOCKET}",
-        f"reset-failed -- {SERVICE} {SOCKET}",
+        f"reset-failed -- {SERVICE} {SOCKET} {TIMER}",
     ]
 
 

@@ -451,6 +451,14 @@ def test_what_a_further_rollback_goes_to_is_kept(host: Host, put: Run) -> None:
     assert third not in os.listdir(host.layout.releases)
 
 
+def test_what_was_rolled_back_from_stays_while_there_is_room(host: Host, put: Run) -> None:
+    """Releases of the history that were pruned long ago take no room."""
+    *_gone, fourth, fifth = (put(code=f"code-{number}", keep_releases=3)["release"] for number in range(1, 6))
+    assert go_back(put, keep_releases=3)["release"] == fourth
+    assert fifth in os.listdir(host.layout.releases)
+    assert len(os.listdir(host.layout.releases)) == 3
+
+
 @pytest.mark.parametrize("by", ["id", "label"])
 def test_the_release_to_go_back_to_can_be_named(host: Host, put: Run, by: str) -> None:
     first = put(label="v1")["release"]
