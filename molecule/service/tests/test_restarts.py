@@ -33,7 +33,9 @@ def await_others(shops, running):
 
     def wait(ended):
         def awake():
-            return all(found.main not in (0, main) for found, (main, _state) in zip(running(), ended, strict=True))
+            # A process that has not said READY yet does not know what SIGTERM is.
+            up = all(shown(one, one.service, "ActiveState") == ["ActiveState=active"] for one in shops)
+            return up and all(found.main != main for found, (main, _state) in zip(running(), ended, strict=True))
 
         controller.wait_until(awake, 15, "it runs again")
 
