@@ -490,7 +490,7 @@ class Road:
 
     def _failure(self, error: Exception, serving: str, log: t.Optional[str] = None) -> RoadError:
         phase = error.phase if isinstance(error, GateError) else self._phase
-        said = "{0}: release {1} failed in phase {2} after {3:.1f} s: {4}; {5}. It logged:\n{6}\nAll of it: {7}"
+        said = "{0}: release {1} failed in phase {2} after {3:.1f} s: {4}; {5}. It logged:\n{6}\nThe service's log: {7}"
         seconds = time.monotonic() - self._start
         log = self._log_of(error) if log is None else log
         where = _status.log_command(self._layout, self._wanted.options.logs_to)

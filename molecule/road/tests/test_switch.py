@@ -69,7 +69,7 @@ def test_a_failed_migration_stops_all_hosts(shop, shops, streams):
     assert "failed in phase hooks.once" in error
     assert "'echo no such table: orders; exit 4' failed (exit status 4)" in error
     assert f"release {before[0][0]} still serves" in error
-    assert error.endswith("It logged:\nno such table: orders")
+    assert "It logged:\nno such table: orders\n" in error
     assert [(one.release, one.master) for one in shops] == before
 
 

@@ -46,7 +46,7 @@ def test_all_that_is_said_is_in_the_file(shop, shops, streams, server):
         error = run.error(one.inventory_name)
         assert "failed in phase start" in error
         assert f"release {release} still serves" in error
-        assert error.endswith(f"\nAll of it: cat {ERROR_LOG}")
+        assert error.endswith(f"\nThe service's log: cat {ERROR_LOG}")
         for text in (error, log_of(one)[size:]):
             assert "Traceback (most recent call last)" in text
             assert "RuntimeError: told to fail" in text

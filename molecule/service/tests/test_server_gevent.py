@@ -108,7 +108,7 @@ def test_a_bad_release_is_refused_with_its_traceback(shop, shops, streams, runni
             assert "Traceback (most recent call last)" in error
             assert "wsgi.py" in error
             assert "RuntimeError: told to fail" in error
-            assert error.endswith("\nAll of it: journalctl -u 'shop@*'")
+            assert error.endswith("\nThe service's log: journalctl -u 'shop@*'")
     assert running() == before
 
 

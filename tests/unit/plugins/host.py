@@ -92,7 +92,7 @@ SINCE = "2026-11-21T10:00:00+00:00"
 SLOW = 0.3
 
 # What the error of a release that failed ends with, its output being in the journal.
-JOURNAL = "\nAll of it: journalctl -u 'shop@*'"
+JOURNAL = "\nThe service's log: journalctl -u 'shop@*'"
 
 
 @dataclasses.dataclass(frozen=True)

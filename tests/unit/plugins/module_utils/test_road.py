@@ -440,7 +440,7 @@ def test_what_a_release_logged_to_its_file_in_this_run_is_shown(host: Host, monk
 
     monkeypatch.setattr(host.service, "start", start_and_log)
     bad = host.release(behaviour="die", logs_to="files")
-    said = f"It logged:\nthe words of {bad.id}\nno module named \ufffd\nAll of it: cat {log}"
+    said = f"It logged:\nthe words of {bad.id}\nno module named \ufffd\nThe service's log: cat {log}"
     assert refuse(host, bad).endswith(said)
 
 

@@ -307,7 +307,7 @@ def test_what_serves_and_where_it_logs_is_told(host: Host, put: Run) -> None:
     assert host.service.tasks[0].command[-1] == "--check"
     host.service.outcomes["warm up"] = TaskResult(1, "too cold\n")
     failed = put(code="code-2", server="gevent", logs_to="files", hooks={"before_switch": ["warm up"]})
-    assert failed["msg"].endswith(f"It logged:\ntoo cold\nAll of it: cat {host.layout.error_log}")
+    assert failed["msg"].endswith(f"It logged:\ntoo cold\nThe service's log: cat {host.layout.error_log}")
 
 
 @pytest.mark.parametrize(
