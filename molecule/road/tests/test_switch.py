@@ -146,7 +146,7 @@ def test_a_confirmed_deploy_stays(shop, shops):
     released = [one.release for one in shops]
     for one in shops:
         assert one.history()[-1]["event"] == "confirmed"
-        assert one.run("systemctl list-timers --all --no-legend 'shop*'") == ""
+        assert one.run("systemctl list-timers --all --no-legend 'shop-*'") == ""
         assert "take-back" not in one.run("ls /opt/shop")
     assert set(shop.deploy(confirm=5).changed.values()) == {0}
     time.sleep(7)
