@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import os
 import typing as t
@@ -15,21 +16,38 @@ from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd imp
 # States in which requests are answered, or will be in a moment.
 WELL = ("serving", "starting", "idle")
 
-# What there is to say of an application.
-FACTS = (
-    "application",
-    "state",
-    "reason",
-    "release",
-    "label",
-    "started",
-    "restarts",
-    "workers",
-    "memory",
-    "retry",
-    "last_event",
-    "logs",
-)
+
+@dataclasses.dataclass(frozen=True)
+class Status:
+    """An application on a host, in the words of JSON; what is not known is None.
+
+    :param state: one of
+
+        - ``serving``: it runs;
+        - ``starting``: systemd starts it, or is about to start it again; requests wait;
+        - ``idle``: it does not run, the next request starts it;
+        - ``limited``: it failed so often that its start limit tripped; requests get status 503;
+        - ``stopped``: neither it nor its socket is there;
+        - ``absent``: no release was ever put in service.
+    :param reason: why it does not serve; empty where it does.
+    :param started: when its main process started; ``retry`` likewise, when it is tried again. ISO 8601 in UTC.
+    :param memory: bytes.
+    :param last_event: the newest event of the history.
+    :param logs: the command that shows what it wrote.
+    """
+
+    application: str
+    state: str
+    reason: str
+    release: t.Optional[str] = None
+    label: t.Optional[str] = None
+    started: t.Optional[str] = None
+    restarts: t.Optional[int] = None
+    workers: t.Optional[int] = None
+    memory: t.Optional[int] = None
+    retry: t.Optional[str] = None
+    last_event: t.Optional[t.Mapping[str, t.Any]] = None
+    logs: t.Optional[str] = None
 
 
 def log_command(layout: Layout, logs_to: str) -> str:
@@ -37,42 +55,29 @@ def log_command(layout: Layout, logs_to: str) -> str:
     return "cat " + layout.error_log if logs_to == "files" else "journalctl -u '{0}@*'".format(layout.name)
 
 
-def status(layout: Layout, service: Systemd) -> t.Dict[str, t.Any]:
-    """The application's state on this host, ready for JSON.
-
-    ``state`` is one of
-
-    - ``serving``: it runs;
-    - ``starting``: systemd starts it, or is about to start it again; requests wait;
-    - ``idle``: it does not run, the next request starts it;
-    - ``limited``: it failed so often that its start limit tripped; requests get status 503;
-    - ``stopped``: neither it nor its socket is there;
-    - ``absent``: no release was ever put in service.
-
-    Times are ISO 8601 in UTC, ``memory`` is in bytes; what is not known is None.
-    """
+def status(layout: Layout, service: Systemd) -> Status:
+    """How the application is on this host."""
     release = _release_store.current_release(layout)
     if release is None:
-        absent = {"application": layout.name, "state": "absent", "reason": "no release serves"}
-        return {**dict.fromkeys(FACTS), **absent}
+        return Status(layout.name, "absent", "no release serves")
     report = service.report(release)
     state, reason = _state(report)
     workers = service.workers(release)
     last = _history.last(layout.history)
-    return {
-        "application": layout.name,
-        "state": state,
-        "reason": reason,
-        "release": release,
-        "label": _release_store.label_of(layout, release),
-        "started": _iso(report.started),
-        "restarts": report.restarts,
-        "workers": len(workers),
-        "memory": report.memory or memory_of([report.main_pid, *sorted(workers)]),
-        "retry": _iso(report.retry),
-        "last_event": {key: last.get(key) for key in ("time", "event", "release", "reason")},
-        "logs": log_command(layout, _release_store.logs_to_of(layout, release)),
-    }
+    return Status(
+        application=layout.name,
+        state=state,
+        reason=reason,
+        release=release,
+        label=_release_store.label_of(layout, release),
+        started=_iso(report.started),
+        restarts=report.restarts,
+        workers=len(workers),
+        memory=report.memory or memory_of([report.main_pid, *sorted(workers)]),
+        retry=_iso(report.retry),
+        last_event={key: last.get(key) for key in ("time", "event", "release", "reason")},
+        logs=log_command(layout, _release_store.logs_to_of(layout, release)),
+    )
 
 
 def _state(report: Report) -> t.Tuple[str, str]:

@@ -80,6 +80,8 @@ well:
   type: bool
 """
 
+import dataclasses
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.wsgiops.flask.plugins.module_utils._layout import Layout
@@ -100,7 +102,7 @@ def main():
         found = status(layout, Systemd(layout))
     except (ServiceError, OSError) as error:
         module.fail_json(msg="{0}: {1}".format(layout.name, error))
-    module.exit_json(changed=False, status=found, well=found["state"] in WELL)
+    module.exit_json(changed=False, status=dataclasses.asdict(found), well=found.state in WELL)
 
 
 if __name__ == "__main__":
