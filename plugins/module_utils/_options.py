@@ -5,7 +5,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing as t
+
+from ansible_collections.wsgiops.flask.plugins.module_utils._workers import auto_workers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +75,14 @@ class Options:
     memory: str = ""
     cpus: float = 0.0
     logs_to: str = "journal"
+
+    def processes(self) -> str:
+        """What serves on this host, in words: how many workers, and why so many."""
+        if self.server != "gunicorn":
+            return "one process"
+        if self.workers != "auto":
+            return "workers: " + self.workers
+        return "workers: {0}, {1}".format(*auto_workers(len(os.sched_getaffinity(0)), self.memory, self.cpus))
 
     def as_dict(self) -> t.Dict[str, t.Any]:
         return dataclasses.asdict(self)

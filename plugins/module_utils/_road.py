@@ -15,7 +15,6 @@ from ansible_collections.wsgiops.flask.plugins.module_utils import (
     _release_store,
     _status,
     _take_back,
-    _workers,
 )
 from ansible_collections.wsgiops.flask.plugins.module_utils._gate import FRONT_TIMEOUT, PROBE_PAUSE, Gate, GateError
 from ansible_collections.wsgiops.flask.plugins.module_utils._layout import Layout
@@ -101,7 +100,7 @@ class Road:
     def _planned_switch(self, current: t.Optional[str]) -> t.List[str]:
         hooks = self._wanted.options.hooks
         steps = ["run hooks.before_switch: " + command for command in hooks.before_switch]
-        steps.append("start {0}, switch from {1}".format(self._with_workers(), self._titled(current)))
+        steps.append("start {0}, switch from {1}".format(self._with_processes(), self._titled(current)))
         if self._confirm and current:
             steps.append("go back unless confirmed within {0:g} s".format(self._confirm))
         return steps + ["run hooks.after_switch: " + command for command in hooks.after_switch]
@@ -211,7 +210,7 @@ class Road:
         self._gate.ready()
         self._gate.settle()
         self._proven = True
-        self.steps.append("started " + self._with_workers())
+        self.steps.append("started " + self._with_processes())
 
     def _switch(self, previous: t.Optional[str]) -> None:
         try:
@@ -475,15 +474,9 @@ class Road:
         current = self.current
         return "release {0} serves".format(self._titled(current)) if current else "no release serves"
 
-    def _with_workers(self) -> str:
-        """The release, and the worker processes that it gets on this host."""
-        options = self._wanted.options
-        if options.server != "gunicorn":
-            return "{0} (one process)".format(self._wanted.title)
-        if options.workers != "auto":
-            return "{0} (workers: {1})".format(self._wanted.title, options.workers)
-        count, why = _workers.auto_workers(len(os.sched_getaffinity(0)), options.memory, options.cpus)
-        return "{0} (workers: {1}, {2})".format(self._wanted.title, count, why)
+    def _with_processes(self) -> str:
+        """The release, and the processes that it gets on this host."""
+        return "{0} ({1})".format(self._wanted.title, self._wanted.options.processes())
 
     def _titled(self, release: t.Optional[str]) -> str:
         return _release_store.title_of(self._layout, release) if release else "nothing"

@@ -247,6 +247,7 @@ steps:
   elements: str
 """
 
+import dataclasses
 import json
 import os
 import re
@@ -258,27 +259,11 @@ from ansible_collections.wsgiops.flask.plugins.module_utils import _files, _hist
 from ansible_collections.wsgiops.flask.plugins.module_utils._environment import read_environment
 from ansible_collections.wsgiops.flask.plugins.module_utils._layout import Layout
 from ansible_collections.wsgiops.flask.plugins.module_utils._lock import Locked, locked
-from ansible_collections.wsgiops.flask.plugins.module_utils._options import options_from
+from ansible_collections.wsgiops.flask.plugins.module_utils._options import Options, options_from
 from ansible_collections.wsgiops.flask.plugins.module_utils._release import Parts
 from ansible_collections.wsgiops.flask.plugins.module_utils._removal import remove_application
 from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import ServiceError, Systemd
 
-OPTIONS = (
-    "health",
-    "hooks",
-    "label",
-    "wsgi",
-    "settings",
-    "drain_timeout",
-    "overlap",
-    "front_url",
-    "front_host",
-    "server",
-    "workers",
-    "memory",
-    "cpus",
-    "logs_to",
-)
 
 # Seconds for which a run that does the very same is waited for: the longest drain and its stop (3600 s each), twice.
 WAIT_FOR_SAME = 14400
@@ -293,8 +278,12 @@ def wanted_release(params, layout):
     except re.error as error:
         said = "{0}: health.body: {1!r} is no regular expression: {2}"
         raise ValueError(said.format(layout.name, params["health"]["body"], error)) from error
-    options = options_from({name: params[name] for name in OPTIONS})
-    return _release_store.Release(layout, wanted_parts(params, layout), options)
+    return _release_store.Release(layout, wanted_parts(params, layout), wanted_options(params))
+
+
+def wanted_options(params):
+    """How it takes the road."""
+    return options_from({field.name: params[field.name] for field in dataclasses.fields(Options)})
 
 
 def wanted_parts(params, layout):
@@ -364,7 +353,8 @@ def put_in_service(module, layout):
     if params["venv"] is None:
         if not module.check_mode:
             module.fail_json(msg="{0}: venv is required: the key that wsgiops.flask.venv returns".format(layout.name))
-        steps = ["write, start and switch to a new release; its id is known once the host has an interpreter"]
+        new = "a new release ({0})".format(wanted_options(params).processes())
+        steps = ["write, start and switch to {0}; its id is known once the host has an interpreter".format(new)]
         if prepare:
             steps = ["run hooks.once: " + command for command in params["hooks"]["once"]]
         changes = diff(layout, previous, None, wanted_parts(params, layout))

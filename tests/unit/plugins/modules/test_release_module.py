@@ -83,10 +83,10 @@ def test_check_mode_tells_and_changes_nothing(host: Host, put: Run) -> None:
 
 
 def test_check_mode_on_a_virgin_host_knows_no_id_yet(host: Host, put: Run) -> None:
-    said = put(check_mode=True, venv=None)
+    said = put(check_mode=True, venv=None, workers="3")
     assert (said["changed"], said["release"], said["previous"]) == (True, None, None)
     assert said["steps"] == [
-        "write, start and switch to a new release; its id is known once the host has an interpreter"
+        "write, start and switch to a new release (workers: 3); its id is known once the host has an interpreter"
     ]
     assert put(venv=None)["msg"] == "shop: venv is required: the key that wsgiops.flask.venv returns"
 
