@@ -131,28 +131,24 @@ def connect(path: Path) -> socket.socket:
     return client
 
 
+def received(client: socket.socket) -> bytes:
+    """What has come since; empty at the end of the connection, however it ended."""
+    try:
+        return client.recv(65536)
+    except ConnectionResetError:
+        return b""
+
+
 def read_answer(client: socket.socket) -> Answer:
     """One answer that says how long it is, or that ends with the connection."""
     data = b""
-    while b"\r\n\r\n" not in data:
-        try:
-            more = client.recv(65536)
-        except ConnectionResetError:
-            more = b""
-        if not more:
-            break
+    while b"\r\n\r\n" not in data and (more := received(client)):
         data += more
     head, _blank, body = data.partition(b"\r\n\r\n")
     first, *fields = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, colon, value in (field.partition(":") for field in fields)}
     length = int(headers.get("content-length", -1))
-    while len(body) < length or length == -1:
-        try:
-            more = client.recv(65536)
-        except ConnectionResetError:
-            more = b""
-        if not more:
-            break
+    while (len(body) < length or length == -1) and (more := received(client)):
         body += more
     return Answer(int(first.split()[1]) if first else 0, headers, body)
 

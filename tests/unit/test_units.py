@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 import typing as t
@@ -405,7 +404,6 @@ TOGETHER: list[t.Any] = [
 ]
 
 
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
 @pytest.mark.parametrize("keys", [{}, *(keys for keys, _changes in CHANGES), *TOGETHER], ids=str)
 def test_systemd_has_nothing_to_say(render: Render, tmp_path: Path, keys: Keys) -> None:
     """It tells of a line that it does not understand, and passes it over."""

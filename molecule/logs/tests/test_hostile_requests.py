@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from hostlab import raw
-from hypothesis import Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 NGINX_LOG = "/var/log/nginx/shop.access.log"
@@ -97,7 +97,15 @@ def generated() -> dict[str, Request]:
     """The same requests in each run, by the marker in their path."""
     found: list[Request] = []
 
-    @settings(max_examples=CASES, derandomize=True, database=None, phases=[Phase.generate])
+    # On a busy machine hypothesis would call the making of these slow.
+    @settings(
+        max_examples=CASES,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+        deadline=None,
+    )
     @given(REQUESTS)
     def collect(request):
         found.append(request)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
-import shutil
 import subprocess
 import tempfile
 import time
@@ -301,15 +300,12 @@ UNITS = {
     "shop_retry@.timer": "[Timer]\nOnActiveSec=300\n",
 }
 
-needs_systemd_analyze = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
 
 
-@needs_systemd_analyze
 def test_nothing_is_to_be_said_of_units_that_are_right(systemd: Systemd) -> None:
     assert systemd.verify(ID, UNITS) == ""
 
 
-@needs_systemd_analyze
 @pytest.mark.parametrize(
     ("name", "line", "words"),
     [
