@@ -264,7 +264,6 @@ from ansible_collections.wsgiops.flask.plugins.module_utils._release import Part
 from ansible_collections.wsgiops.flask.plugins.module_utils._removal import remove_application
 from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import ServiceError, Systemd
 
-
 # Seconds for which a run that does the very same is waited for: the longest drain and its stop (3600 s each), twice.
 WAIT_FOR_SAME = 14400
 

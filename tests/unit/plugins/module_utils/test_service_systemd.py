@@ -301,7 +301,6 @@ UNITS = {
 }
 
 
-
 def test_nothing_is_to_be_said_of_units_that_are_right(systemd: Systemd) -> None:
     assert systemd.verify(ID, UNITS) == ""
 
