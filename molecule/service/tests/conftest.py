@@ -62,6 +62,12 @@ class Running:
     workers: list[int]
 
 
+@pytest.fixture(autouse=True)
+def starts_are_forgotten(shops):
+    """Each test's deaths alone count towards the start limit: several tests may end processes within its minute."""
+    controller.on_each(shops, lambda one: one.run("systemctl reset-failed 'shop@*'"))
+
+
 @pytest.fixture(scope="session")
 def running(shops) -> Callable[[], list[Running]]:
     """A function that tells what runs on each host: one command, where AppOnHost has one for each of its properties."""
