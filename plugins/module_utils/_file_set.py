@@ -38,6 +38,7 @@ class FileSet:
     :param absent: paths not to have.
     :param check: command that succeeds when the configuration, with the files in place, is right; empty for none.
     :param apply: command that makes the service take it over; empty for none.
+    :param secret: paths of those files whose text no diff shows.
     """
 
     def __init__(
@@ -46,11 +47,13 @@ class FileSet:
         absent: t.Sequence[str],
         check: t.Sequence[str],
         apply: t.Sequence[str],
+        secret: t.Collection[str] = (),
     ) -> None:
         self._write = [wanted for wanted in files if not _files.matches(wanted)]
         self._remove = [path for path in absent if os.path.lexists(path)]
         self._check = list(check)
         self._apply = list(apply)
+        self._secret = frozenset(secret)
         self._note = os.path.join(PENDING_DIRECTORY, hashlib.sha256("\0".join(apply).encode()).hexdigest()[:16])
 
     @property
@@ -63,10 +66,16 @@ class FileSet:
         return bool(self.paths) or (bool(self._apply) and os.path.exists(self._note))
 
     def diff(self) -> t.List[t.Dict[str, str]]:
-        """Ansible's diff of every path, by text."""
+        """Ansible's diff of every path, by text; of a secret, or what not everyone may read, that it changes."""
         wanted = {item.path: item.content for item in self._write}
+
         return [
-            {"before_header": path, "after_header": path, "before": _shown(path), "after": wanted.get(path, "")}
+            {
+                "before_header": path,
+                "after_header": path,
+                "before": _shown(path),
+                "after": "another secret\n" if path in self._secret else wanted.get(path, ""),
+            }
             for path in self.paths
         ]
 
@@ -129,6 +138,8 @@ def is_stock(path: str) -> bool:
 def _shown(path: str) -> str:
     if os.path.islink(path):
         return "link to {0}\n".format(os.readlink(path))
+    if os.path.isfile(path) and not os.stat(path).st_mode & stat.S_IROTH:
+        return "a secret\n"
     return _files.read_text(path) or ""
 
 

@@ -124,8 +124,9 @@ def ensure_directory(path: str, mode: int, owner: int = 0, group: int = 0) -> bo
 
 
 def ensure_exists(path: str) -> None:
-    """Make ``path`` a directory that everyone may pass; one that is there belongs to somebody and stays as it is."""
+    """Make ``path``, and what is above it, a directory that everyone may pass; one that is there stays as it is."""
     if not os.path.isdir(path):
+        ensure_exists(os.path.dirname(path))
         ensure_directory(path, 0o755)
 
 

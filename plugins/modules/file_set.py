@@ -21,13 +21,15 @@ options:
     default: []
     suboptions:
       path:
-        description: Absolute path. Its directory is made where there is none; the one above that exists.
+        description: Absolute path. Its directory, and what is above that, is made where there is none.
         type: path
         required: true
       content:
-        description: The whole text.
+        description: The whole text. Either this or O(files[].secret) is required.
         type: str
-        required: true
+      secret:
+        description: The whole text of a file whose text neither a log nor a diff shows.
+        type: str
       mode:
         description: Permission bits in octal.
         type: str
@@ -102,7 +104,8 @@ def wanted_files(module):
             mode = int(item["mode"], 8)
         except ValueError:
             module.fail_json(msg="{0}: mode: {1!r} is not octal, such as '0644'".format(item["path"], item["mode"]))
-        wanted.append(_files.WantedFile(item["path"], item["content"], mode, item["owner"], item["group"]))
+        content = item["content"] if item["secret"] is None else item["secret"]
+        wanted.append(_files.WantedFile(item["path"], content, mode, item["owner"], item["group"]))
     return wanted
 
 
@@ -115,11 +118,14 @@ def main():
                 "default": [],
                 "options": {
                     "path": {"type": "path", "required": True},
-                    "content": {"type": "str", "required": True},
+                    "content": {"type": "str"},
+                    "secret": {"type": "str", "no_log": True},
                     "mode": {"type": "str", "default": "0644"},
                     "owner": {"type": "str", "default": "root"},
                     "group": {"type": "str", "default": "root"},
                 },
+                "mutually_exclusive": [["content", "secret"]],
+                "required_one_of": [["content", "secret"]],
             },
             "absent": {"type": "list", "elements": "path", "default": []},
             "absent_if_stock": {"type": "list", "elements": "path", "default": []},
@@ -130,7 +136,8 @@ def main():
     )
     params = module.params
     absent = params["absent"] + [path for path in params["absent_if_stock"] if _file_set.is_stock(path)]
-    transaction = _file_set.FileSet(wanted_files(module), absent, params["check"], params["apply"])
+    secret = [item["path"] for item in params["files"] if item["secret"] is not None]
+    transaction = _file_set.FileSet(wanted_files(module), absent, params["check"], params["apply"], secret)
     try:
         result = {"changed": transaction.pending, "paths": transaction.paths, "diff": transaction.diff()}
         if transaction.pending and not module.check_mode:

@@ -107,6 +107,22 @@ def test_the_diff_shows_every_path(etc: Path) -> None:
     assert all(entry["before_header"] == entry["after_header"] for entry in shown)
 
 
+def test_the_diff_tells_of_secrets_that_they_change(etc: Path) -> None:
+    """What not everyone may read is one, as long as nothing else is known of it."""
+    for name in ("kept", "gone", "opened"):
+        (etc / name).write_text("hush\n")
+        (etc / name).chmod(0o640)
+    files = [wanted(etc / "kept", "other\n", 0o640), wanted(etc / "fresh", "new\n"), wanted(etc / "opened", "public\n")]
+    secret = [str(etc / "kept"), str(etc / "fresh")]
+    shown = FileSet(files, [str(etc / "gone")], [], [], secret).diff()
+    assert [(entry["before_header"], entry["before"], entry["after"]) for entry in shown] == [
+        (str(etc / "kept"), "a secret\n", "another secret\n"),
+        (str(etc / "fresh"), "", "another secret\n"),
+        (str(etc / "opened"), "a secret\n", "public\n"),
+        (str(etc / "gone"), "a secret\n", ""),
+    ]
+
+
 # --- one that does not --------------------------------------------------------------------------------------------
 
 

@@ -49,6 +49,21 @@ def test_files_change_once(etc: Path, arguments: dict[str, t.Any], run_module: R
     assert (etc / "log").read_text() == "check\napply\n"
 
 
+def test_a_secret_is_written_and_not_told(etc: Path, arguments: dict[str, t.Any], run_module: Run) -> None:
+    arguments["files"] = [{"path": str(etc / "users"), "secret": "alice:hush\n", "mode": "0640"}]
+    said = run_module(file_set, arguments, diff=True)
+    assert (etc / "users").read_text() == "alice:hush\n"
+    assert "hush" not in str(said)
+    assert said["diff"][0]["after"] == "another secret\n"
+    assert not run_module(file_set, arguments)["changed"]
+
+
+@pytest.mark.parametrize(("texts", "said"), [({}, "one of the following"), ({"content": "", "secret": ""}, "mutually")])
+def test_a_file_has_one_text(etc: Path, run_module: Run, texts: dict[str, str], said: str) -> None:
+    assert said in run_module(file_set, {"files": [{"path": str(etc / "users"), **texts}]})["msg"]
+    assert os.listdir(etc) == ["old"]
+
+
 def test_check_mode_says_the_same_and_changes_nothing(etc: Path, arguments: dict[str, t.Any], run_module: Run) -> None:
     said = run_module(file_set, arguments, check_mode=True, diff=True)
     assert os.listdir(etc) == ["old"]
