@@ -1,0 +1,293 @@
+# Copyright: (c) 2026, wsgiops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import typing as t
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ansible.module_utils.basic import AnsibleModule
+from certificates import Issued
+from cryptography import x509
+
+from ansible_collections.wsgiops.flask.plugins.module_utils import _certificate, _file_set
+from ansible_collections.wsgiops.flask.plugins.modules import certificate
+
+Run = Callable[..., dict[str, t.Any]]
+Arguments = dict[str, t.Any]
+
+
+@pytest.fixture
+def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accounts: object) -> Path:
+    monkeypatch.setattr(_file_set, "PENDING_DIRECTORY", str(tmp_path / "run"))
+    directory = tmp_path / "etc"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture
+def directory(etc: Path) -> Path:
+    """Where the pair goes, two levels below what is there."""
+    return etc / "wsgiops" / "shop"
+
+
+@pytest.fixture
+def arguments(etc: Path, directory: Path) -> Arguments:
+    """A self-signed certificate, and commands that write down that they ran."""
+    return {
+        "name": "shop",
+        "directory": str(directory),
+        "mode": "self_signed",
+        "domains": ["shop.example.com", "192.0.2.1"],
+        "check": ["sh", "-c", f"echo check >> {etc}/log"],
+        "apply": ["sh", "-c", f"echo apply >> {etc}/log"],
+    }
+
+
+@pytest.fixture
+def issued(arguments: Arguments) -> Issued:
+    return Issued("shop", arguments["domains"], issuer=Issued("Authority", authority=True))
+
+
+@pytest.fixture
+def given(arguments: Arguments, issued: Issued) -> Arguments:
+    """The authority's certificate."""
+    return {**arguments, "mode": "provided", "certificate": issued.certificate, "key": issued.key}
+
+
+@pytest.fixture
+def no_openssl(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == "openssl" else found(name))
+
+
+def commands(etc: Path) -> list[str]:
+    """What ran since the last call."""
+    log = etc / "log"
+    if not log.exists():
+        return []
+    said = log.read_text().split()
+    log.unlink()
+    return said
+
+
+def pair(directory: Path) -> tuple[str, str]:
+    return (directory / "certificate.pem").read_text(), (directory / "key.pem").read_text()
+
+
+def assert_no_key(result: dict[str, t.Any], key: str) -> None:
+    said = json.dumps(result)
+    assert not any(line in said for line in key.splitlines()[1:-1])
+
+
+# --- self_signed --------------------------------------------------------------------------------------------------
+
+
+def test_a_certificate_is_made_once(etc: Path, directory: Path, arguments: Arguments, run_module: Run) -> None:
+    result = run_module(certificate, arguments, diff=True)
+    assert result["changed"]
+    assert commands(etc) == ["check", "apply"]
+    text, key = pair(directory)
+    ends = x509.load_pem_x509_certificate(text.encode()).not_valid_after_utc
+    assert result["not_after"] == ends.strftime("%Y-%m-%dT%H:%M:%SZ")
+    [shown] = result["diff"]
+    assert shown["before_header"] == shown["after_header"] == str(directory / "certificate.pem")
+    assert shown["before"] == ""
+    assert "names: 192.0.2.1, shop.example.com\n" in shown["after"]
+    assert_no_key(result, key)
+    modes = {path: (path.stat().st_mode & 0o777) for path in (directory.parent, directory, *directory.iterdir())}
+    assert modes == {
+        directory.parent: 0o755,
+        directory: 0o755,
+        directory / "certificate.pem": 0o644,
+        directory / "key.pem": 0o600,
+    }
+
+    before = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in directory.iterdir()}
+    again = run_module(certificate, arguments, diff=True)
+    assert again == {"changed": False, "not_after": result["not_after"], "diff": []}
+    assert commands(etc) == []
+    assert {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in directory.iterdir()} == before
+
+
+def test_other_domains_are_another_certificate(
+    etc: Path, directory: Path, arguments: Arguments, run_module: Run
+) -> None:
+    run_module(certificate, arguments)
+    commands(etc)
+    before = pair(directory)
+    result = run_module(certificate, {**arguments, "domains": ["shop.example.com"]}, diff=True)
+    assert result["changed"]
+    assert commands(etc) == ["check", "apply"]
+    assert "names: 192.0.2.1, shop.example.com\n" in result["diff"][0]["before"]
+    assert "names: shop.example.com\n" in result["diff"][0]["after"]
+    after = pair(directory)
+    assert before[0] != after[0]
+    for found in (before, after):
+        assert_no_key(result, found[1])
+
+
+def test_a_key_that_others_may_read_is_put_right(
+    etc: Path, directory: Path, arguments: Arguments, run_module: Run
+) -> None:
+    run_module(certificate, arguments)
+    commands(etc)
+    before = pair(directory)
+    (directory / "key.pem").chmod(0o644)
+    assert run_module(certificate, arguments)["changed"]
+    assert (directory / "key.pem").stat().st_mode & 0o777 == 0o600
+    assert pair(directory) == before
+
+
+def test_check_mode_makes_nothing(
+    etc: Path, directory: Path, arguments: Arguments, run_module: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_certificate, "self_signed", lambda domains: pytest.fail("a key was made"))
+    result = run_module(certificate, arguments, check_mode=True, diff=True)
+    assert (result["changed"], result["not_after"]) == (True, None)
+    assert result["diff"][0]["after"] == "a certificate for shop.example.com, 192.0.2.1\n"
+    assert os.listdir(etc) == []
+
+
+def test_check_mode_knows_a_good_one(etc: Path, directory: Path, arguments: Arguments, run_module: Run) -> None:
+    not_after = run_module(certificate, arguments)["not_after"]
+    result = run_module(certificate, arguments, check_mode=True)
+    assert (result["changed"], result["not_after"]) == (False, not_after)
+
+
+# --- provided -----------------------------------------------------------------------------------------------------
+
+
+def test_a_given_one_is_put_in_place_once(
+    etc: Path, directory: Path, given: Arguments, issued: Issued, run_module: Run
+) -> None:
+    said = run_module(certificate, given, check_mode=True, diff=True)
+    assert os.listdir(etc) == []
+    result = run_module(certificate, given, diff=True)
+    assert result == said
+    assert (result["changed"], result["not_after"]) == (True, issued.not_after)
+    assert_no_key(result, issued.key)
+    assert pair(directory) == (issued.certificate, issued.key)
+    assert commands(etc) == ["check", "apply"]
+    again = run_module(certificate, given)
+    assert (again["changed"], again["diff"], "warnings" in again) == (False, [], False)
+    assert commands(etc) == []
+
+
+def test_files_on_the_host_are_followed(
+    etc: Path, directory: Path, given: Arguments, issued: Issued, run_module: Run
+) -> None:
+    for name in ("certificate", "key"):
+        (etc / name).write_text(given[name])
+    paths = {**given, "certificate": str(etc / "certificate"), "key": str(etc / "key")}
+    assert run_module(certificate, paths)["changed"]
+    assert not run_module(certificate, paths)["changed"]
+    renewed = Issued("shop", given["domains"], ends=200)
+    (etc / "certificate").write_text(renewed.certificate)
+    (etc / "key").write_text(renewed.key)
+    result = run_module(certificate, paths)
+    assert (result["changed"], result["not_after"]) == (True, renewed.not_after)
+    assert f"not after: {issued.not_after}\n" in result["diff"][0]["before"]
+    assert pair(directory) == (renewed.certificate, renewed.key)
+
+
+def test_a_path_of_a_key_is_named(etc: Path, given: Arguments, run_module: Run) -> None:
+    result = run_module(certificate, {**given, "key": f"{etc}/shop.key"})
+    assert result["failed"]
+    assert result["msg"] == (
+        f"shop: tls.key: {etc}/shop.key: No such file or directory; accepted is PEM text, or the absolute path of a "
+        "readable file on the host that holds it. Nothing was changed."
+    )
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_what_nginx_must_not_get_changes_nothing(
+    etc: Path, given: Arguments, issued: Issued, run_module: Run, check_mode: bool
+) -> None:
+    result = run_module(certificate, {**given, "domains": ["desk.example.com"]}, check_mode=check_mode)
+    assert result["failed"]
+    assert result["msg"].startswith(
+        "shop: tls.certificate: it is for 192.0.2.1, shop.example.com, not for desk.example.com; accepted is "
+    )
+    assert_no_key(result, issued.key)
+    assert os.listdir(etc) == []
+
+
+def test_a_refused_one_is_taken_back(etc: Path, directory: Path, given: Arguments, run_module: Run) -> None:
+    refusing = ["sh", "-c", "echo ca md too weak; exit 1"]
+    result = run_module(certificate, {**given, "check": refusing})
+    assert result["failed"]
+    assert result["msg"].startswith("shop: sh -c ")
+    assert result["msg"].endswith("files that this run changed are as before:\nca md too weak")
+    assert os.listdir(directory) == []
+
+    run_module(certificate, given)
+    before = pair(directory)
+    commands(etc)
+    other = Issued("shop", given["domains"])
+    result = run_module(certificate, {**given, "certificate": other.certificate, "key": other.key, "check": refusing})
+    assert result["failed"]
+    assert_no_key(result, other.key)
+    assert pair(directory) == before
+    assert (directory / "key.pem").stat().st_mode & 0o777 == 0o600
+    assert commands(etc) == ["apply"]
+
+
+def test_an_end_that_is_near_is_warned_of(given: Arguments, run_module: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(AnsibleModule, "warn", lambda module, text: said.append(text))
+    near, far = (Issued("shop", given["domains"], ends=days) for days in (20, 22))
+    for issued in (near, far):
+        run_module(certificate, {**given, "certificate": issued.certificate, "key": issued.key})
+    assert said == [f"shop: tls.certificate: it ends on {near.not_after[:10]}; clients refuse it from then on"]
+
+
+def test_both_are_needed(given: Arguments, run_module: Run) -> None:
+    result = run_module(certificate, {name: value for name, value in given.items() if name != "key"})
+    assert result["msg"] == "mode is provided but all of the following are missing: key"
+
+
+def test_a_domain_is_needed(etc: Path, arguments: Arguments, run_module: Run) -> None:
+    assert run_module(certificate, {**arguments, "domains": []})["msg"] == "shop: domains: at least one is needed"
+    assert os.listdir(etc) == []
+
+
+# --- from one to the other ----------------------------------------------------------------------------------------
+
+
+def test_each_mode_follows_the_other(
+    directory: Path, arguments: Arguments, given: Arguments, issued: Issued, run_module: Run
+) -> None:
+    run_module(certificate, arguments)
+    made = pair(directory)
+    assert run_module(certificate, given)["changed"]
+    assert pair(directory) == (issued.certificate, issued.key)
+    assert run_module(certificate, arguments)["changed"]
+    assert pair(directory)[0] not in (made[0], issued.certificate)
+    assert pair(directory)[1] not in (made[1], issued.key)
+
+
+# --- without openssl ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("no_openssl")
+def test_check_mode_works_on_a_host_without_openssl(
+    etc: Path, arguments: Arguments, given: Arguments, run_module: Run
+) -> None:
+    for wanted in (arguments, given):
+        result = run_module(certificate, wanted, check_mode=True, diff=True)
+        assert (result["changed"], result["not_after"]) == (True, None)
+        assert result["diff"][0]["after"] == "a certificate for shop.example.com, 192.0.2.1\n"
+    assert os.listdir(etc) == []
+
+
+@pytest.mark.usefixtures("no_openssl")
+def test_a_host_without_openssl_is_told_what_it_lacks(etc: Path, arguments: Arguments, run_module: Run) -> None:
+    result = run_module(certificate, arguments)
+    assert result["failed"]
+    assert result["msg"] == "shop: the command openssl is not on this host; install the package openssl"
+    assert os.listdir(etc) == []
