@@ -14,6 +14,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.wsgiops.flask.plugins.module_utils._environment import NAME as VARIABLE_NAME
 from ansible_collections.wsgiops.flask.plugins.module_utils._environment import text_of
+from ansible_collections.wsgiops.flask.plugins.plugin_utils._front import front_problems
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._requirements import read_requirements
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._service import service_problems
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._source import SourceError, list_source
@@ -67,6 +68,7 @@ HINTS: t.Mapping[tuple[str, t.Any], str] = {
     ("restart.policy", "no"): "write never",
     ("network", False): "YAML makes false of no and off; write none",
     ("logs.access", False): "YAML makes false of no and off; write none",
+    ("tls.mode", False): "YAML makes false of no and off; write none",
 }
 
 
@@ -74,7 +76,7 @@ def problems(apps: t.Any, schema: Schema, resolve: t.Callable[[str], Path]) -> l
     """Everything that is wrong with ``apps``; an empty list when nothing is.
 
     :param schema: the options of an application in argument-spec format.
-    :param resolve: turns the text of ``source`` into the directory that it means.
+    :param resolve: turns the text of ``source``, or of a page, into what it means on the controller.
     """
     if not isinstance(apps, list) or not all(isinstance(app, dict) for app in apps):
         return [f"flask_apps: {_kind(apps)} was given; accepted is a list of dictionaries, one for each application"]
@@ -119,6 +121,7 @@ def _app_problems(app: App, schema: Schema, resolve: t.Callable[[str], Path]) ->
         return found
     return (
         service_problems(app, schema)
+        + front_problems(app, schema, resolve)
         + _health_problems(app.get("health", {}))
         + _hook_problems(app.get("hooks", {}))
         + _label_problems(app)

@@ -53,12 +53,17 @@ NUMBERS = {
     "confirm": Number(0, 3600, "whole seconds from 0 to 3600; 0 is off"),
     "keep_releases": Number(2, 100, "a whole number from 2 to 100"),
     "logs.rotate.keep": Number(1, 1000, "a whole number from 1 to 1000"),
+    "tls.hsts": Number(0, 63_072_000, "whole seconds from 0 to 63072000; 0 is off"),
+    "rate_limit.rate": Number(0.1, 10_000, "requests a second, from 0.1 to 10000", whole=False),
+    "rate_limit.burst": Number(0, 10_000, "a whole number from 0 to 10000"),
+    "rate_limit.connections": Number(1, 10_000, "a whole number from 1 to 10000"),
 }
 
-# Least sizes. An interpreter with Flask and gunicorn takes some 30 MiB; less than 1 KiB would rotate at every look.
-SIZES = {"limits.memory": "32M", "limits.memory_high": "32M", "logs.rotate.size": "1K"}
+# Least sizes. An interpreter with Flask and gunicorn takes some 30 MiB; less than 1 KiB would rotate at every look, and
+# refuse forms; of a body, 0 would mean no limit to nginx.
+SIZES = {"limits.memory": "32M", "limits.memory_high": "32M", "logs.rotate.size": "1K", "max_body": "1K"}
 
-# More than a host has; the same far below the 64 bits that systemd and logrotate count with.
+# More than a host has; the same far below the 64 bits that systemd, logrotate and nginx count with.
 _LARGEST = "1024T"
 
 

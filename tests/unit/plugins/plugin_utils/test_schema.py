@@ -50,7 +50,9 @@ def test_a_minimal_application_has_no_problems(check: Check) -> None:
     assert check() == []
 
 
-def test_an_application_with_every_key_has_no_problems(check: Check, app: App, schema: t.Any) -> None:
+def test_an_application_with_every_key_has_no_problems(check: Check, app: App, schema: t.Any, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text("soon")
     every = {
         "state": "present",
         "remove_data": False,
@@ -115,6 +117,39 @@ def test_an_application_with_every_key_has_no_problems(check: Check, app: App, s
             "rotate": {"frequency": "weekly", "size": "100M", "keep": 30, "method": "copytruncate"},
         },
         "metrics": {"statsd": "localhost:8125"},
+        "prefix": "/shop",
+        "tls": {
+            "mode": "provided",
+            "certificate": "/etc/ssl/shop.pem",
+            "key": "/etc/ssl/shop.key",
+            "redirect": False,
+            "hsts": 63072000,
+            "hsts_subdomains": True,
+            "http2": False,
+            "http3": True,
+        },
+        "trusted_proxies": ["10.0.0.0/8", "2001:db8::1"],
+        "websockets": True,
+        "buffering": False,
+        "max_body": "1G",
+        "rate_limit": {"rate": 0.5, "burst": 0, "connections": 10},
+        "access": {
+            "allow": ["192.0.2.0/24"],
+            "deny": ["192.0.2.1"],
+            "users": {"jo": "$5$saltsalt$OIdfjX.u4Y3SJ4I2bX8w5BMf1VAUhHABNUirScDzZi3"},
+        },
+        "headers": {
+            "content_type_options": "",
+            "frame_options": "DENY",
+            "referrer_policy": "no-referrer",
+            "permissions_policy": "camera=()",
+            "content_security_policy": "default-src 'self'",
+            "extra": {"X-Shop": "a"},
+        },
+        "maintenance": True,
+        "pages": {"error": str(page), "maintenance": str(page)},
+        "nginx_server_extra": "gzip on;",
+        "nginx_location_extra": "proxy_set_header X-Shop a;",
     }
     assert {*app, *every} == set(schema)
     for key, option in schema.items():
@@ -280,6 +315,7 @@ def test_a_value_that_ansible_would_convert(check: Check, key: str, value: t.Any
         ("restart: {policy: off}", "restart.policy", "never"),
         ("network: no", "network", "none"),
         ("logs: {access: off}", "logs.access", "none"),
+        ("tls: {mode: off}", "tls.mode", "none"),
     ],
 )
 def test_what_yaml_makes_a_boolean_of_is_told_with_the_word_to_write(
@@ -421,11 +457,15 @@ NUMBERS = [
     ("limits.tasks", 16, 1000000, "a whole number from 16 to 1000000"),
     ("limits.open_files", 64, 1000000, "a whole number from 64 to 1000000"),
     ("logs.rotate.keep", 1, 1000, "a whole number from 1 to 1000"),
+    ("tls.hsts", 0, 63072000, "whole seconds from 0 to 63072000; 0 is off"),
+    ("rate_limit.burst", 0, 10000, "a whole number from 0 to 10000"),
+    ("rate_limit.connections", 1, 10000, "a whole number from 1 to 10000"),
 ]
 PARTS = [
     ("health.settle", 0, 60, "seconds from 0 to 60"),
     ("restart.delay", 0.1, 3600, "seconds from 0.1 to 3600"),
     ("limits.cpu", 0.05, 512, "a number of CPUs from 0.05 to 512"),
+    ("rate_limit.rate", 0.1, 10000, "requests a second, from 0.1 to 10000"),
 ]
 
 
@@ -434,9 +474,13 @@ def with_number(key: str, value: t.Any) -> App:
     outer, *inner = key.split(".")
     for part in reversed(inner):
         value = {part: value}
+    # How numbers go together with other keys has tests of its own.
     if outer == "restart":
-        # How its numbers go together has tests of its own.
         value["policy"] = "never"
+    if outer == "tls":
+        value["mode"] = "self_signed"
+    if outer == "rate_limit":
+        value.setdefault("rate", 1)
     return {outer: value, **({"worker_class": "gthread"} if outer in ("threads", "worker_connections") else {})}
 
 
@@ -488,7 +532,7 @@ def test_numbers_with_parts(check: Check, key: str, low: float, high: float, rul
         assert check(**with_number(key, bad)) == [f"shop: {key}: {bad!r} is not accepted: {rule}"]
 
 
-SIZES = [("limits.memory", "32M"), ("limits.memory_high", "32M"), ("logs.rotate.size", "1K")]
+SIZES = [("limits.memory", "32M"), ("limits.memory_high", "32M"), ("logs.rotate.size", "1K"), ("max_body", "1K")]
 
 
 def test_the_tests_know_all_sizes() -> None:
