@@ -24,9 +24,9 @@ def create_app(overrides: Mapping[str, object] | None = None) -> Flask:
     app.register_blueprint(views.pages)
 
     if hops := app.config["PROXY_HOPS"]:
-        # X-Forwarded-For grows by one value per proxy, so hops are counted in it. X-Forwarded-Proto does not grow:
-        # nginx replaces it with one value. Host and prefix are never taken from a client: nginx sets Host itself.
+        # X-Forwarded-For grows by one value per proxy, so hops are counted in it. X-Forwarded-Proto and -Prefix do not
+        # grow: nginx replaces them with one value, or none. Host is never taken from them: nginx sets Host itself.
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-            app.wsgi_app, x_for=hops, x_proto=1, x_host=0, x_port=0, x_prefix=0
+            app.wsgi_app, x_for=hops, x_proto=1, x_host=0, x_port=0, x_prefix=1
         )
     return app

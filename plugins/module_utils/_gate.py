@@ -9,7 +9,7 @@ import re
 import time
 import typing as t
 
-from ansible_collections.wsgiops.flask.plugins.module_utils import _probe
+from ansible_collections.wsgiops.flask.plugins.module_utils import _files, _probe
 from ansible_collections.wsgiops.flask.plugins.module_utils._release_store import Release
 from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import Systemd
 
@@ -185,15 +185,16 @@ class Gate:
 
         :raises GateError: when it is not the right one.
         """
-        options = self._release.options
-        if not options.front_url or not os.path.lexists(self._release.layout.nginx_site):
+        host = self._release.options.front_host
+        url = self._front_url()
+        if not url:
             return
         deadline = time.monotonic() + FRONT_TIMEOUT
         wrong = 0
         while True:
             try:
                 timeout = max(deadline - time.monotonic(), PROBE_PAUSE)
-                answer = _probe.ask_front(options.front_url, self._health.ready, options.front_host, timeout)
+                answer = _probe.ask_front(url, self._health.ready, host, timeout)
                 problem = self.problem(answer)
                 wrong += 1
             except _probe.NoAnswer as error:
@@ -201,9 +202,19 @@ class Gate:
             if not problem:
                 return
             if wrong >= FRONT_ATTEMPTS or time.monotonic() >= deadline:
-                where = "through nginx ({0}, Host {1})".format(options.front_url, options.front_host)
+                where = "through nginx ({0}, Host {1})".format(url, host)
                 raise GateError("probe", "{0}: {1}".format(where, problem))
             time.sleep(PROBE_PAUSE)
+
+    def _front_url(self) -> str:
+        """Where nginx has the application for a probe; empty for nowhere.
+
+        The site tells of itself: it may be older than the options, and in maintenance, say, nginx answers by itself.
+        """
+        layout, url = self._release.layout, self._release.options.front_url
+        if not os.path.lexists(layout.nginx_site):
+            return ""
+        return (_files.read_text(layout.nginx_front_url) or "").strip() if url == "auto" else url
 
     def problem(self, answer: _probe.Answer) -> str:
         """What is wrong with an answer, empty for nothing."""
@@ -232,7 +243,9 @@ class Gate:
 
     def _ask(self, timeout: float, pointless: t.Callable[[], bool]) -> _probe.Answer:
         socket = self._release.layout.socket(self._release.id)
-        return _probe.ask_socket(socket, self._health.ready, self._health.host, timeout, pointless)
+        return _probe.ask_socket(
+            socket, self._health.ready, self._health.host, timeout, pointless, self._release.options.scheme
+        )
 
     def _ended(self, process: int) -> bool:
         state = self._service.state(self._release.id)

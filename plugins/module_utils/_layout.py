@@ -104,6 +104,16 @@ class Layout:
         return os.path.join("/etc/nginx/conf.d", self.name + ".conf")
 
     @property
+    def nginx_directory(self) -> str:
+        """What the site needs besides: certificate, key, users, pages."""
+        return os.path.join("/etc/nginx/wsgiops-flask", self.name)
+
+    @property
+    def nginx_front_url(self) -> str:
+        """Tells under which URL a probe from the host itself meets the application in nginx."""
+        return os.path.join(self.nginx_directory, "front-url")
+
+    @property
     def nginx_access_log(self) -> str:
         return os.path.join("/var/log/nginx", self.name + ".access.log")
 

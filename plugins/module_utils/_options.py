@@ -52,8 +52,10 @@ class Options:
     :param settings: gunicorn settings of the user's that the installed gunicorn has to know.
     :param drain_timeout: seconds that requests in flight on the old release get before it is told to stop.
     :param overlap: start the new release beside the old one; otherwise the old one stops first.
-    :param front_url: where a client meets the application; empty for no probe there.
+    :param front_url: where a client meets the application; ``auto`` for where its site in nginx says, empty for no
+        probe there.
     :param front_host: Host header there.
+    :param scheme: with which clients come, ``http`` or ``https``; probes on the release's own socket say so, too.
     :param server: what serves the application, ``gunicorn`` or ``gevent`` (its pywsgi, one process).
     :param workers: number of gunicorn's workers, or ``auto``.
     :param memory: what all processes may take together, as ``512M``; empty for no limit.
@@ -70,6 +72,7 @@ class Options:
     overlap: bool = True
     front_url: str = ""
     front_host: str = "localhost"
+    scheme: str = "http"
     server: str = "gunicorn"
     workers: str = "auto"
     memory: str = ""

@@ -8,6 +8,7 @@ import dataclasses
 import http.client
 import select
 import socket
+import ssl
 import time
 import typing as t
 import urllib.parse
@@ -44,30 +45,59 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
+class _FrontConnection(http.client.HTTPConnection):
+    """A connection to an address, with TLS under a host's name where the URL says so."""
+
+    def __init__(self, url: urllib.parse.SplitResult, host: str, timeout: float) -> None:
+        self._tls = url.scheme == "https"
+        super().__init__(url.hostname or "", url.port or (443 if self._tls else 80), timeout=timeout)
+        self._host = host
+
+    def connect(self) -> None:
+        super().connect()
+        if self._tls:
+            # The question is whether the application answers; its certificate was checked when it came to the host.
+            context = ssl.create_default_context()
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            self.sock = context.wrap_socket(self.sock, server_hostname=self._host)
+
+
 def _never() -> bool:
     return False
 
 
-def ask_socket(path: str, target: str, host: str, timeout: float, pointless: t.Callable[[], bool] = _never) -> Answer:
+def ask_socket(
+    path: str,
+    target: str,
+    host: str,
+    timeout: float,
+    pointless: t.Callable[[], bool] = _never,
+    scheme: str = "http",
+) -> Answer:
     """The answer to ``GET target`` over the unix socket ``path``.
 
     :param host: the Host header: one that the application trusts.
     :param timeout: seconds.
     :param pointless: asked while the answer is waited for; once true, there will be none.
+    :param scheme: ``http`` or ``https``, with which clients come; an application may send others away.
     :raises NoAnswer: when there is none in time.
     """
-    headers = {"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http"}
+    headers = {"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": scheme}
     return _ask(_UnixConnection(path, timeout), target, dict(headers, Host=host), timeout, pointless)
 
 
 def ask_front(url: str, target: str, host: str, timeout: float) -> Answer:
-    """The answer to ``GET target`` as a client at ``url`` (scheme, host and port) gets it.
+    """The answer to ``GET target`` as a client gets it.
+
+    :param url: scheme, address and port, and the path under which the application is mounted.
+    :param host: the name that the client asks for.
 
     :raises NoAnswer: when there is none within ``timeout`` seconds.
     """
     parsed = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(parsed.hostname or "", parsed.port or 80, timeout=timeout)
-    return _ask(connection, target, {"Host": host}, timeout, _never)
+    connection = _FrontConnection(parsed, host, timeout)
+    return _ask(connection, parsed.path + target, {"Host": host}, timeout, _never)
 
 
 def _ask(

@@ -181,13 +181,18 @@ options:
     type: str
   front_url:
     description: Where the release is looked at through nginx after the switch, while nginx has a site of the
-      application. Empty for nowhere.
+      application. C(auto) is where that site says, empty nowhere.
     type: str
     default: ""
   front_host:
     description: Host header there.
     type: str
     default: localhost
+  scheme:
+    description: With which clients come. Probes on the release's own socket say so, too.
+    type: str
+    choices: [http, https]
+    default: http
   drain_timeout:
     description: Seconds that requests in flight on the old release get before it is told to stop.
     type: float
@@ -483,6 +488,7 @@ def main():
             "release": {"type": "str"},
             "front_url": {"type": "str", "default": ""},
             "front_host": {"type": "str", "default": "localhost"},
+            "scheme": {"type": "str", "choices": ["http", "https"], "default": "http"},
             "drain_timeout": {"type": "float", "default": 30},
             "lock_wait": {"type": "float", "default": 0},
         },

@@ -91,6 +91,36 @@ OTHER = {
     "logs.rotate.keep": 8,
     "logs.rotate.method": "copytruncate",
     "metrics.statsd": "127.0.0.1:8125",
+    "prefix": "/shop",
+    "tls.mode": "self_signed",
+    "tls.certificate": "/etc/ssl/shop.pem",
+    "tls.key": "/etc/ssl/shop.key",
+    "tls.redirect": False,
+    "tls.hsts": 63072000,
+    "tls.hsts_subdomains": True,
+    "tls.http2": False,
+    "tls.http3": True,
+    "trusted_proxies": ["10.0.0.0/8"],
+    "websockets": True,
+    "buffering": False,
+    "max_body": "1G",
+    "rate_limit.rate": 2.5,
+    "rate_limit.burst": 21,
+    "rate_limit.connections": 22,
+    "access.allow": ["192.0.2.0/24"],
+    "access.deny": ["192.0.2.1"],
+    "access.users": {"alice": "$6$salt$hash"},
+    "headers.content_type_options": "",
+    "headers.frame_options": "DENY",
+    "headers.referrer_policy": "no-referrer",
+    "headers.permissions_policy": "camera=()",
+    "headers.content_security_policy": "default-src 'self'",
+    "headers.extra": {"X-Robots-Tag": "noindex"},
+    "maintenance": True,
+    "pages.error": "error.html",
+    "pages.maintenance": "maintenance.html",
+    "nginx_server_extra": "gzip on;",
+    "nginx_location_extra": "gzip off;",
 }
 
 # Keys that may be left out and have no default: what they would say is another key's to say, or is not said at all.
@@ -102,11 +132,17 @@ WITHOUT_DEFAULT = {
     "limits.memory_high",
     "logs.rotate.size",
     "metrics.statsd",
+    "pages.error",
+    "pages.maintenance",
+    "rate_limit.connections",
+    "rate_limit.rate",
     "release_label",
+    "tls.certificate",
+    "tls.key",
 }
 
 # Options that are computed from a key of the application and do not repeat it.
-COMPUTED = {"nginx_read_timeout", "nginx_retry_after"}
+COMPUTED = {"gunicorn_scheme", "nginx_read_timeout", "nginx_retry_after"}
 
 Options = dict[str, dict[str, t.Any]]
 

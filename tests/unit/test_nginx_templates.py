@@ -11,9 +11,19 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.wsgiops.flask.plugins.module_utils._layout import Layout
 from ansible_collections.wsgiops.flask.tests.unit.rendering import Render, rendering
 
+Keys = dict[str, t.Any]
 Directives = Callable[..., list[str]]
+
+TLS = {"tls": {"mode": "self_signed"}}
+SITE = "lookup('ansible.builtin.template', 'site.conf.j2')"
+DOORS = "lookup('ansible.builtin.template', 'catch_all.conf.j2')"
+
+# What nginx's hash of variables has room for in a bucket of 64 bytes (ngx_hash_init): a pointer, a length and the name,
+# rounded up to 8, and a pointer that ends the bucket.
+LONGEST_VARIABLE = 46
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +36,8 @@ def render(repository: Path) -> Iterator[Render]:
 def directives(render: Render) -> Directives:
     """Values of a directive in the site of an application with further keys."""
 
-    def read(name: str, **keys: t.Any) -> list[str]:
-        site = render("lookup('ansible.builtin.template', 'site.conf.j2')", keys)
-        return re.findall(rf"^ *{name} (.*);$", site, re.MULTILINE)
+    def read(name: str, variables: Keys | None = None, **keys: t.Any) -> list[str]:
+        return re.findall(rf"^ *{name} (.*);$", render(SITE, keys, **(variables or {})), re.MULTILINE)
 
     return read
 
@@ -36,9 +45,9 @@ def directives(render: Render) -> Directives:
 @pytest.mark.parametrize(
     ("logs", "written"),
     [
-        ({}, "/var/log/nginx/shop.access.log wsgiops_flask"),
-        ({"access": "nginx"}, "/var/log/nginx/shop.access.log wsgiops_flask"),
-        ({"access": "both"}, "/var/log/nginx/shop.access.log wsgiops_flask"),
+        ({}, "/var/log/nginx/shop.access.log wsgiops_flask if=$app_shop_logged"),
+        ({"access": "nginx"}, "/var/log/nginx/shop.access.log wsgiops_flask if=$app_shop_logged"),
+        ({"access": "both"}, "/var/log/nginx/shop.access.log wsgiops_flask if=$app_shop_logged"),
         ({"access": "gunicorn"}, "off"),
         ({"access": "none"}, "off"),
     ],
@@ -52,4 +61,190 @@ def test_who_writes_access_lines(directives: Directives, logs: dict[str, str], w
     [({}, "300"), ({"cooldown": 60}, "60"), ({"cooldown": "60"}, "60"), ({"cooldown": 0}, "120")],
 )
 def test_when_clients_are_told_to_come_again(directives: Directives, restart: dict[str, t.Any], told: str) -> None:
-    assert directives("add_header", restart=restart) == [f"Retry-After {told} always"]
+    assert directives(re.escape('"~^503:(502)?$"'), restart=restart) == [told]
+
+
+@pytest.mark.parametrize(
+    ("keys", "directive", "values"),
+    [
+        ({}, "listen", ["80", "[::]:80"]),
+        ({}, "ssl_certificate", []),
+        (TLS, "ssl_certificate", ["/etc/nginx/wsgiops-flask/shop/certificate.pem"]),
+        (TLS, "ssl_certificate_key", ["/etc/nginx/wsgiops-flask/shop/key.pem"]),
+        (TLS, "ssl_protocols", ["TLSv1.2 TLSv1.3"]),
+        (TLS, "ssl_session_tickets", ["off"]),
+        (TLS, "return", ["308 https://$host$request_uri", "503", "502"]),
+        ({"tls": {"mode": "self_signed", "redirect": False}}, "return", ["503", "502"]),
+        ({"tls": {"mode": "self_signed", "redirect": "no"}}, "return", ["503", "502"]),
+        (TLS, "add_header Strict-Transport-Security", []),
+        ({"tls": {"hsts": 60}}, "add_header Strict-Transport-Security", []),
+        ({"tls": {"mode": "self_signed", "hsts": 60}}, "https", ['"max-age=60"']),
+        (
+            {"tls": {"mode": "self_signed", "hsts": "60", "hsts_subdomains": "yes"}},
+            "https",
+            ['"max-age=60; includeSubDomains"'],
+        ),
+        ({}, "set_real_ip_from", []),
+        ({"trusted_proxies": ["10.0.0.0/8", "::1"]}, "set_real_ip_from", ["10.0.0.0/8", "::1"]),
+        ({"trusted_proxies": ["10.0.0.0/8"]}, "10.0.0.0/8", ["1"]),
+        ({}, "proxy_read_timeout", ["35s"]),
+        ({"timeout": 90}, "proxy_send_timeout", ["95s"]),
+        ({"websockets": True}, "proxy_read_timeout", ["3600s"]),
+        ({}, "proxy_set_header Upgrade", ['""']),
+        ({"websockets": True}, "proxy_set_header Upgrade", ["$http_upgrade"]),
+        ({"websockets": "no"}, "proxy_set_header Upgrade", ['""']),
+        ({}, "proxy_next_upstream", ["off"]),
+        ({}, "proxy_buffering", []),
+        ({"buffering": False}, "proxy_buffering", ["off"]),
+        ({"buffering": False}, "proxy_request_buffering", ["off"]),
+        ({}, "client_max_body_size", ["16M"]),
+        ({"max_body": "1g"}, "client_max_body_size", ["1G"]),
+        ({"max_body": 1048576}, "client_max_body_size", ["1048576"]),
+        ({}, "limit_req_zone", []),
+        ({"rate_limit": {"rate": 0.5}}, "limit_req_zone", ["$binary_remote_addr zone=app_shop_rate:10m rate=30r/m"]),
+        ({"rate_limit": {"rate": "20"}}, "limit_req_zone", ["$binary_remote_addr zone=app_shop_rate:10m rate=1200r/m"]),
+        ({"rate_limit": {"rate": 5}}, "limit_req", ["zone=app_shop_rate burst=20 nodelay"]),
+        ({"rate_limit": {"rate": 5, "burst": 0}}, "limit_req", ["zone=app_shop_rate"]),
+        ({}, "limit_conn", []),
+        ({"rate_limit": {"connections": 7}}, "limit_conn", ["app_shop_connections 7"]),
+        ({}, "deny", []),
+        ({"access": {"deny": ["192.0.2.1"]}}, "deny", ["192.0.2.1"]),
+        ({"access": {"allow": ["192.0.2.0/24"]}}, "allow", ["127.0.0.1", "::1", "192.0.2.0/24", "all"]),
+        ({"access": {"allow": ["192.0.2.0/24"]}}, "deny", ["all"]),
+        ({"access": {"users": {"a": "$6$b"}}}, "auth_basic_user_file", ["/etc/nginx/wsgiops-flask/shop/users"]),
+        ({}, "auth_basic", ["off"]),
+        ({"maintenance": True}, "proxy_pass", []),
+        ({"maintenance": True}, "return", ["503"]),
+        ({"maintenance": "off"}, "return", ["503", "502"]),
+        ({}, "alias", ["/etc/nginx/wsgiops-flask/_pages/"]),
+        ({"prefix": "/a/b"}, "proxy_pass", ["http://unix:/opt/shop/current/socket:/"]),
+        ({"prefix": "/a/b"}, "proxy_set_header X-Forwarded-Prefix", ['"/a/b"']),
+        ({}, "proxy_pass", ["http://unix:/opt/shop/current/socket:"]),
+    ],
+    ids=str,
+)
+def test_a_key_decides_a_directive(directives: Directives, keys: Keys, directive: str, values: list[str]) -> None:
+    assert directives(re.escape(directive), **keys) == values
+
+
+@pytest.mark.parametrize(
+    ("version", "keys", "listens"),
+    [
+        ("1.22", {}, ["443 ssl http2", "[::]:443 ssl http2"]),
+        ("1.22", {"http2": False}, ["443 ssl", "[::]:443 ssl"]),
+        ("1.22", {"http3": True}, ["443 ssl http2", "[::]:443 ssl http2"]),
+        ("1.26", {}, ["443 ssl", "[::]:443 ssl"]),
+        ("1.26", {"http3": True}, ["443 ssl", "[::]:443 ssl", "443 quic", "[::]:443 quic"]),
+    ],
+)
+def test_protocols_by_version_of_nginx(directives: Directives, version: str, keys: Keys, listens: list[str]) -> None:
+    tls = {"mode": "self_signed", **keys}
+    variables = {"nginx_version": version}
+    assert directives("listen", variables, tls=tls)[2:] == listens
+    switch = [] if version == "1.22" else ["off" if keys.get("http2") is False else "on"]
+    assert directives("http2", variables, tls=tls) == switch
+    assert len(directives("add_header Alt-Svc", variables, tls=tls)) == (version == "1.26" and "http3" in keys)
+
+
+@pytest.mark.parametrize(
+    ("facts", "version"),
+    [
+        ({"distribution": "Debian", "distribution_major_version": "12"}, "1.22"),
+        ({"distribution": "Debian", "distribution_major_version": "13"}, "1.26"),
+        ({"distribution": "Ubuntu", "distribution_major_version": "24"}, "1.22"),
+        ({}, "1.22"),
+    ],
+)
+def test_the_version_is_that_of_the_distribution(render: Render, facts: Keys, version: str) -> None:
+    assert render("nginx_version", {}, ansible_facts=facts) == version
+
+
+@pytest.mark.parametrize(
+    ("apps", "https", "quic"),
+    [
+        ([{}], 0, 0),
+        ([{"tls": {"mode": "none", "http3": True}}], 0, 0),
+        ([{}, TLS], 2, 0),
+        ([{**TLS, "state": "absent"}], 0, 0),
+        ([{**TLS, "state": "present"}], 2, 0),
+        ([TLS, {"tls": {"mode": "provided", "http3": "yes"}}], 2, 2),
+    ],
+)
+def test_the_door_to_unknown_hosts_is_closed_where_there_is_one(
+    render: Render, apps: list[Keys], https: int, quic: int
+) -> None:
+    found = render(DOORS, {}, flask_apps=apps, nginx_version="1.26")
+    assert len(re.findall(r"listen .*443 ssl default_server;", found)) == https
+    assert len(re.findall(r"listen .*443 quic reuseport default_server;", found)) == quic
+    assert ("ssl_reject_handshake on;" in found) == bool(https)
+
+
+def test_headers_are_those_of_the_server_alone(render: Render) -> None:
+    """A location with one of its own would have none of these."""
+    found = render(SITE, {**TLS, "headers": {"content_security_policy": 'a "b" \\c', "frame_options": ""}})
+    inside = found[found.index("    location") :]
+    assert "add_header" not in inside
+    assert r'"" "a \"b\" \\c";' in found
+    assert "X-Frame-Options" not in found
+
+
+def test_variables_have_room_in_nginx(render: Render) -> None:
+    keys = {
+        "name": "x" * 31,
+        "trusted_proxies": ["::1"],
+        "tls": {"mode": "self_signed", "hsts": 1},
+        "headers": {"content_security_policy": "x", "extra": {f"X-{number}": "y" for number in range(9)}},
+    }
+    names = re.findall(r"\$(app_x{31}\w*)", render(SITE, keys))
+    assert len(set(names)) > 15
+    assert max(map(len, names)) <= LONGEST_VARIABLE
+
+
+def test_own_pages_stand_in_the_place_of_the_others(directives: Directives, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text("<p>own\n")
+    own, shared = "/etc/nginx/wsgiops-flask/shop/", "/etc/nginx/wsgiops-flask/_pages/"
+    assert directives("alias", pages={"error": str(page)}) == [shared, *[f"{own}error.html"] * 3]
+    assert directives("alias", pages={"maintenance": str(page)}) == [shared, f"{own}maintenance.html"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "url"),
+    [
+        ({}, "http://127.0.0.1"),
+        ({"prefix": "/shop"}, "http://127.0.0.1/shop"),
+        (TLS, "https://127.0.0.1"),
+        ({"tls": {"mode": "self_signed", "redirect": False}}, "http://127.0.0.1"),
+        ({"maintenance": True}, ""),
+        ({"access": {"users": {"a": "$6$b"}}}, ""),
+    ],
+    ids=str,
+)
+def test_the_site_tells_where_probes_meet_the_application(render: Render, keys: Keys, url: str) -> None:
+    [told] = [file for file in render("__nginx_files", keys) if file["path"] == Layout("shop").nginx_front_url]
+    assert told["content"] == f"{url}\n"
+
+
+def test_users_are_a_secret_file_of_nginx(render: Render) -> None:
+    keys = {"access": {"users": {"alice": "$6$a", "bob": "$6$b"}}}
+    [users] = [file for file in render("__nginx_files", keys) if "secret" in file]
+    assert users["secret"] == "alice:$6$a\nbob:$6$b\n"
+    assert (users["mode"], users["group"]) == ("0640", "www-data")
+    assert users["path"] not in render("__nginx_files_gone", keys)
+    assert users["path"] in render("__nginx_files_gone", {})
+
+
+def test_what_is_not_wanted_goes(render: Render, tmp_path: Path) -> None:
+    directory = Layout("shop").nginx_directory
+    gone = {"error.html", "maintenance.html", "users", "certificate.pem", "key.pem"}
+    assert {path.removeprefix(directory + "/") for path in render("__nginx_files_gone", {})} == gone
+    assert {Path(path).name for path in render("__nginx_files_gone", TLS)} == gone - {"certificate.pem", "key.pem"}
+
+
+def test_further_directives_stand_where_they_belong(render: Render) -> None:
+    found = render(
+        SITE,
+        {"nginx_server_extra": "gzip on;\n# end", "nginx_location_extra": "proxy_cache off;", "websockets": True},
+    )
+    assert "\n    gzip on;\n    # end\n" in found
+    assert re.search(r"\n        proxy_cache off;\n    \}\n", found)

@@ -204,9 +204,9 @@ def spy_on_timeouts(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     timeouts = []
     ask_socket = _probe.ask_socket
 
-    def spy(path: str, target: str, host: str, timeout: float, pointless: t.Any) -> _probe.Answer:
+    def spy(path: str, target: str, host: str, timeout: float, *more: t.Any) -> _probe.Answer:
         timeouts.append(timeout)
-        return ask_socket(path, target, host, timeout, pointless)
+        return ask_socket(path, target, host, timeout, *more)
 
     monkeypatch.setattr(_probe, "ask_socket", spy)
     return timeouts
@@ -462,6 +462,20 @@ def test_without_a_site_there_is_nothing_to_look_at(host: Host, front: Front, se
 def test_without_an_address_there_is_nothing_to_look_at(front: Front, serve: Start) -> None:
     serve("mute").front()
     assert front.requests == []
+
+
+def test_the_site_tells_where_it_is_looked_at(host: Host, front: Front, serve: Start) -> None:
+    """In maintenance, say, it is nowhere: nginx answers by itself."""
+    gate = serve(options={"front_url": "auto", "front_host": "www.example.com"})
+    told = Path(host.layout.nginx_front_url)
+    gate.front()
+    told.parent.mkdir(parents=True)
+    told.write_text("\n")
+    gate.front()
+    assert front.requests == []
+    told.write_text(f"{front.url}/mounted\n")
+    gate.front()
+    assert front.requests == [(host.release().id, "/mounted/ready", "www.example.com")]
 
 
 def test_some_wrong_answers_may_be_the_switch_itself(front: Front, serve: Start) -> None:

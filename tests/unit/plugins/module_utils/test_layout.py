@@ -35,6 +35,8 @@ def test_every_name_and_path_of_an_application() -> None:
         "error_log": "/var/log/shop/error.log",
         "access_log": "/var/log/shop/access.log",
         "nginx_site": "/etc/nginx/conf.d/shop.conf",
+        "nginx_directory": "/etc/nginx/wsgiops-flask/shop",
+        "nginx_front_url": "/etc/nginx/wsgiops-flask/shop/front-url",
         "nginx_access_log": "/var/log/nginx/shop.access.log",
         "nginx_error_log": "/var/log/nginx/shop.error.log",
         "logrotate": "/etc/logrotate.d/shop",

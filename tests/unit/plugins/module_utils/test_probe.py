@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import socket
+import ssl
 import threading
 import time
 import typing as t
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from certificates import Issued
 
 from ansible_collections.wsgiops.flask.plugins.module_utils import _probe
 from ansible_collections.wsgiops.flask.plugins.module_utils._probe import (
@@ -64,6 +66,13 @@ def test_a_slow_answer_tells_how_slow(path: str, serve: Serve) -> None:
     assert ask_socket(path, "/", "shop.example.com", 5).seconds >= 0.1
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_the_application_is_told_with_which_scheme_clients_come(path: str, serve: Serve, scheme: str) -> None:
+    server = serve()
+    ask_socket(path, "/", "shop.example.com", 5, scheme=scheme)
+    assert [headers["X-Forwarded-Proto"] for _path, headers in server.requests] == [scheme]
+
+
 def test_no_more_is_read_than_a_report_needs(path: str, serve: Serve) -> None:
     serve(body="x" * (_probe.BODY_LIMIT + 1))
     assert len(ask_socket(path, "/", "shop.example.com", 5).body) == _probe.BODY_LIMIT
@@ -91,6 +100,21 @@ def test_a_request_at_the_front_says_nothing_that_only_nginx_may_say(
     assert ask_front(front.url, "/ready", "shop.example.com", 5).body == "ok"
     assert seen["/ready"]["Host"] == "shop.example.com"
     assert not [name for name in seen["/ready"] if name.startswith("X-")]
+
+
+def test_a_request_at_the_front_may_go_over_tls_under_the_name_of_the_host(front: Front, tmp_path: Path) -> None:
+    """With any certificate: clients decide whether they believe it."""
+    issued = Issued("another name", ["other.example.com"])
+    (tmp_path / "pair.pem").write_text(issued.certificate + issued.key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "pair.pem")
+    names = []
+    context.sni_callback = lambda _socket, name, _context: names.append(name)  # type: ignore[assignment]
+    front.socket = context.wrap_socket(front.socket, server_side=True)
+    url = front.url.replace("http:", "https:")
+    assert ask_front(f"{url}/shop", "/ready", "shop.example.com", 5).status == 502
+    assert names == ["shop.example.com"]
+    assert front.requests == [(None, "/shop/ready", "shop.example.com")]
 
 
 def test_who_does_not_answer_in_time_does_not_answer(path: str, serve: Serve) -> None:
