@@ -45,6 +45,7 @@ def test_one_id_leads_through_all_logs(shop, shops):
         [nginx], [served] = nginx_lines(one, path), server_lines(one, path)
         assert nginx["request_id"] == served["request_id"] == request_id
         assert [line for line in journal(one) if f"[{request_id}] waited 0.25 s" in line]
+        assert 0.25 <= nginx.pop("upstream_duration") <= nginx["duration"] + 0.001
         assert list(nginx) == list(served)
         said = {
             "status": 200,

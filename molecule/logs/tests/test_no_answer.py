@@ -27,7 +27,7 @@ def assert_unavailable(one, method: str, path: str) -> None:
     answer = ask(one, method, path, BODY if method in ("POST", "PUT") else b"")
     assert answer.status == 503
     assert answer.headers["retry-after"] == "300"
-    assert answer.headers["content-type"] == "text/html"
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
     if method == "HEAD":
         assert answer.body == b""
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -53,10 +54,12 @@ def streams(shops: list[AppOnHost]) -> Streams:
     """Traffic to all hosts at once."""
 
     @contextlib.contextmanager
-    def start(path: str = "/whoami", rate: float = 25.0, seconds: float = 120.0) -> Iterator[list[traffic.Traffic]]:
+    def start(
+        path: str = "/whoami", rate: float = 25.0, seconds: float = 120.0, tls: ssl.SSLContext | None = None
+    ) -> Iterator[list[traffic.Traffic]]:
         with contextlib.ExitStack() as stack:
             yield [
-                stack.enter_context(traffic.traffic(one.address, path, DOMAIN, rate=rate, seconds=seconds))
+                stack.enter_context(traffic.traffic(one.address, path, DOMAIN, rate=rate, seconds=seconds, tls=tls))
                 for one in shops
             ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,14 +48,43 @@ class Outcome:
         return f"{what} after {self.ended - self.started:.3f} s"
 
 
-def get(address: str, path: str, host: str, headers: Mapping[str, str] | None = None) -> Answer:
-    """One GET over a new connection.
+def any_certificate() -> ssl.SSLContext:
+    """A client that asks for no proof of who answers."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class _TlsConnection(http.client.HTTPConnection):
+    """TLS to an address under a name."""
+
+    def __init__(self, address: str, host: str, context: ssl.SSLContext) -> None:
+        super().__init__(address, 443, timeout=TIMEOUT)
+        self._name, self._context = host, context
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock = self._context.wrap_socket(self.sock, server_hostname=self._name)
+
+
+def get(
+    address: str,
+    path: str,
+    host: str,
+    headers: Mapping[str, str] | None = None,
+    tls: ssl.SSLContext | None = None,
+    method: str = "GET",
+    body: bytes | None = None,
+) -> Answer:
+    """One request over a new connection, over TLS where a context is given.
 
     :raises OSError, http.client.HTTPException: when there is no answer.
     """
-    connection = http.client.HTTPConnection(address, 80, timeout=TIMEOUT)
+    plain = http.client.HTTPConnection(address, 80, timeout=TIMEOUT)
+    connection = _TlsConnection(address, host, tls) if tls else plain
     try:
-        connection.request("GET", path, headers={"Host": host, **(headers or {})})
+        connection.request(method, path, body, {"Host": host, **(headers or {})})
         response = connection.getresponse()
         return Answer(response.status, dict(response.getheaders()), response.read().decode())
     finally:
@@ -93,7 +123,14 @@ class Traffic:
 
 
 @contextlib.contextmanager
-def traffic(address: str, path: str, host: str, rate: float = 50.0, seconds: float = 120.0) -> Iterator[Traffic]:
+def traffic(
+    address: str,
+    path: str,
+    host: str,
+    rate: float = 50.0,
+    seconds: float = 120.0,
+    tls: ssl.SSLContext | None = None,
+) -> Iterator[Traffic]:
     """Send ``rate`` requests a second while the block runs, for at most ``seconds``, and wait for all answers."""
     stream = Traffic()
     stop = threading.Event()
@@ -102,7 +139,7 @@ def traffic(address: str, path: str, host: str, rate: float = 50.0, seconds: flo
     def request() -> None:
         started = time.monotonic()
         try:
-            answer, error = get(address, path, host), ""
+            answer, error = get(address, path, host, tls=tls), ""
         except (OSError, http.client.HTTPException) as problem:
             answer, error = None, repr(problem)
         with lock:

@@ -1,0 +1,274 @@
+"""What nginx lets through to the application, what it adds, and what it answers itself."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hostlab import controller, traffic
+
+DOMAIN = "shop.example.com"
+
+# As nginx has them by default, and the application sends none.
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "SAMEORIGIN",
+    "Referrer-Policy": "strict-origin-when-cross-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+# What a client may claim to be, beside X-Forwarded-For and -Proto.
+CLAIMS = {
+    "Forwarded": "for=203.0.113.9;proto=https;host=evil.example",
+    "X-Real-IP": "203.0.113.9",
+    "X-Client-IP": "203.0.113.9",
+    "True-Client-IP": "203.0.113.9",
+    "X-Forwarded-Host": "evil.example",
+    "X-Forwarded-Port": "1",
+    "X-Forwarded-Prefix": "/evil",
+    "X-Forwarded-Ssl": "on",
+    "X-Forwarded-Protocol": "https",
+    "X-Forwarded-Scheme": "https",
+    "Front-End-Https": "on",
+    "X-Script-Name": "/evil",
+    "X-Original-URL": "/evil",
+    "X-Rewrite-URL": "/evil",
+    "X-Remote-User": "root",
+    "X-Request-ID": "evil",
+    "Proxy": "http://evil.example",
+    "SCRIPT_NAME": "/evil",
+    "X_Forwarded_For": "203.0.113.9",
+}
+
+
+def ask(one, path="/sees", headers=None, **more):
+    return traffic.get(one.address, path, DOMAIN, headers, **more)
+
+
+def own_address(one):
+    """The address from which the test's requests come."""
+    return one.run(
+        "sh -c %s", "ss --no-header --tcp state established sport = :22 | awk '{print $NF}' | head -n 1"
+    ).rsplit(":", 1)[0]
+
+
+def assert_truth(one, seen, client, scheme="http"):
+    assert (seen["client"], seen["scheme"], seen["host"]) == (client, scheme, DOMAIN)
+    told = seen["headers"]
+    port = "443" if scheme == "https" else "80"
+    assert told["x-forwarded-for"] == told["x-real-ip"] == client
+    assert (told["x-forwarded-proto"], told["x-forwarded-host"], told["x-forwarded-port"]) == (scheme, DOMAIN, port)
+    assert "evil" not in json.dumps(seen)
+    assert "203.0.113.9" not in json.dumps(
+        {**seen, "client": "", "headers": {**told, "x-forwarded-for": "", "x-real-ip": ""}}
+    )
+
+
+def test_a_client_is_not_believed(serve, shops):
+    serve()
+    for one in shops:
+        claims = {**CLAIMS, "X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
+        assert_truth(one, ask(one, headers=claims).json(), own_address(one))
+        assert "upgrade" not in ask(one, headers={"Upgrade": "websocket", "Connection": "upgrade"}).json()["headers"]
+
+
+def test_a_trusted_proxy_tells_of_the_client_and_nobody_else_does(serve, shops):
+    addresses = {own_address(one) for one in shops}
+    serve(trusted_proxies=[*addresses, "198.51.100.0/24", "2001:db8::/32"])
+    for one in shops:
+        told = {**CLAIMS, "X-Forwarded-Proto": "https"}
+        chains = {
+            "203.0.113.9": "203.0.113.9",
+            "192.0.2.66, 203.0.113.9, 198.51.100.7": "203.0.113.9",
+            "203.0.113.9, 2001:db8::1": "203.0.113.9",
+            "2001:db9::1": "2001:db9::1",
+        }
+        for chain, client in chains.items():
+            seen = ask(one, headers={**told, "X-Forwarded-For": chain}).json()
+            assert_truth(one, seen, client, "https")
+            assert json.loads(one.run("tail -n 1 /var/log/nginx/shop.access.log"))["client"] == client
+        seen = ask(one, headers={"X-Forwarded-Proto": "gopher"}).json()
+        assert seen["scheme"] == "http"
+        # From the host itself, which is none of these.
+        claims = "-H 'X-Forwarded-For: 203.0.113.9' -H 'X-Forwarded-Proto: https'"
+        seen = json.loads(one.run(f"curl -s -H 'Host: {DOMAIN}' {claims} 127.0.0.1/sees"))
+        assert (seen["client"], seen["scheme"]) == ("127.0.0.1", "http")
+
+
+def has_headers(answer, **changed):
+    wanted = {**HEADERS, **changed}
+    return {name: answer.headers.get(name) for name in wanted} == wanted
+
+
+def test_every_answer_has_the_headers(serve, shops):
+    serve(
+        headers={
+            "content_security_policy": "default-src 'self'; img-src \"x\\y\"",
+            "referrer_policy": "",
+            "extra": {"X-Robots-Tag": "noindex"},
+        }
+    )
+    changed = {
+        "Content-Security-Policy": "default-src 'self'; img-src \"x\\y\"",
+        "Referrer-Policy": None,
+        "X-Robots-Tag": "noindex",
+    }
+    for one in shops:
+        assert has_headers(ask(one), **changed)
+        assert has_headers(ask(one, "/not-there"), **changed)
+        answer = ask(one, "/takes", method="POST", body=b"x" * 17_000_000)
+        assert answer.status == 413
+        assert has_headers(answer, **changed)
+        died = ask(one, "/dies")
+        assert (died.status, died.headers["Content-Type"]) == (502, "text/html; charset=utf-8")
+        assert has_headers(died, **changed)
+        assert "Bad Gateway" in died.body
+        died = ask(one, "/dies", headers={"Accept": "application/problem+json, */*"})
+        assert (died.status, died.headers["Content-Type"]) == (502, "application/json")
+        assert died.json()["status"] == 502
+        # What the application says itself stands, once.
+        assert has_headers(ask(one, "/sends"), **changed, **{"X-Frame-Options": "DENY"})
+        assert "Retry-After" not in ask(one).headers
+        assert ask(one).headers["Server"] == "nginx"
+
+
+def test_limits_of_bodies_rates_and_connections(serve, shops):
+    serve(max_body="2M", rate_limit={"rate": 1, "burst": 5, "connections": 2})
+    for one in shops:
+        assert ask(one, "/takes", method="POST", body=b"x" * 2_000_000).json() == {"length": 2_000_000}
+        assert ask(one, "/takes", method="POST", body=b"x" * 2_200_000).status == 413
+        time.sleep(7)
+        answers = [ask(one) for _ in range(12)]
+        statuses = [answer.status for answer in answers]
+        assert statuses[:6] == [200] * 6
+        assert statuses.count(429) >= 4
+        refused = next(answer for answer in answers if answer.status == 429)
+        assert refused.headers["Retry-After"] == "1"
+        assert has_headers(refused)
+        time.sleep(7)
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(ask, [one] * 4, ["/slow?seconds=2"] * 4))
+        assert sorted(answer.status for answer in answers) == [200, 200, 429, 429]
+
+
+def test_who_is_let_in(serve, shops):
+    addresses = list({own_address(one) for one in shops})
+    serve(access={"allow": ["192.0.2.0/24"]})
+    for one in shops:
+        refused = ask(one)
+        assert refused.status == 403
+        assert has_headers(refused)
+        assert one.run(f"curl -s -o /dev/null -w '%{{http_code}}' -H 'Host: {DOMAIN}' 127.0.0.1/sees") == "200"
+    serve(access={"allow": addresses})
+    assert {ask(one).status for one in shops} == {200}
+    serve(access={"allow": ["0.0.0.0/0"], "deny": addresses})
+    assert {ask(one).status for one in shops} == {403}
+
+
+def test_maintenance_is_switched_without_a_release_and_releases_go_on(serve, shop, shops, tmp_path):
+    serve()
+    page = tmp_path / "page.html"
+    page.write_text("<!doctype html><title>Back on Monday</title>$request_id 100%")
+    before = [one.release for one in shops]
+    shop.site("--tags", "nginx", maintenance=True)
+    for one, release in zip(shops, before, strict=True):
+        answer = ask(one)
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "300")
+        assert "Maintenance" in answer.body
+        assert ask(one, headers={"Accept": "application/json"}).json()["error"] == "Maintenance"
+        assert has_headers(answer)
+        assert one.release == release
+    shop.site(maintenance=True, env={"A": "1"}, pages={"maintenance": str(page)})
+    for one, release in zip(shops, before, strict=True):
+        assert ask(one).body == page.read_text()
+        assert one.release != release
+    shop.site(env={"A": "2"})
+    assert {ask(one).status for one in shops} == {200}
+    serve(pages={"error": str(page)})
+    for one in shops:
+        assert ask(one, "/dies").body == page.read_text()
+        one.run("systemctl stop %s %s", f"shop@{one.release}.socket", one.service)
+        gone = ask(one)
+        assert (gone.status, gone.headers["Retry-After"], gone.body) == (503, "300", page.read_text())
+        one.run("systemctl start %s", f"shop@{one.release}.socket")
+        assert ask(one).status == 200
+
+
+def pieces(one):
+    """Seconds to the first piece of a streamed answer, and to its end."""
+    connection = http.client.HTTPConnection(one.address, 80, timeout=20)
+    start = time.monotonic()
+    connection.request("GET", "/streams", headers={"Host": DOMAIN})
+    response = connection.getresponse()
+    assert response.read(5) == b"first"
+    first = time.monotonic() - start
+    assert response.read() == b"second"
+    return first, time.monotonic() - start
+
+
+def upgraded(one, said):
+    """What the other end of a connection that has become a WebSocket's answers."""
+    with socket.create_connection((one.address, 80), timeout=20) as client:
+        lines = ["GET /socket HTTP/1.1", f"Host: {DOMAIN}", "Upgrade: websocket", "Connection: Upgrade", "", ""]
+        client.sendall("\r\n".join(lines).encode())
+        assert client.recv(4096).startswith(b"HTTP/1.1 101 ")
+        client.sendall(said)
+        return client.recv(100)
+
+
+def test_streams_upgrades_and_further_directives(serve, shops):
+    serve(
+        worker_class="gthread",
+        websockets=True,
+        buffering=False,
+        nginx_server_extra="location = /extra {\n    return 204;  # nothing\n}",
+        nginx_location_extra="proxy_set_header X-Extra 'a; b';",
+    )
+    for one in shops:
+        first, last = pieces(one)
+        assert first < 1.5 <= last
+        assert upgraded(one, b"hello") == b"echo of hello"
+        assert "upgrade" not in ask(one).json()["headers"]
+        assert ask(one).json()["headers"]["x-extra"] == "a; b"
+        extra = ask(one, "/extra")
+        assert extra.status == 204
+        assert has_headers(extra)
+
+
+def test_an_application_under_a_path(serve, shop, shops):
+    serve(prefix="/shop")
+    for one in shops:
+        seen = ask(one, "/shop/sees?a=1").json()
+        assert seen["headers"]["x-forwarded-prefix"] == "/shop"
+        assert seen["url"] == f"http://{DOMAIN}/shop/sees?a=1"
+        moved = ask(one, "/shop?a=1")
+        assert (moved.status, moved.headers["Location"]) == (308, "/shop/?a=1")
+        assert {ask(one, path).status for path in ("/", "/sees", "/shopper", "/shop/../sees")} == {404}
+    # Probes find it there.
+    run = shop.site(prefix="/shop", env={"A": "3"})
+    assert set(run.failed.values()) == {0}
+
+
+def test_good_answers_to_health_checks_are_not_logged(serve, shops):
+    serve()
+    for one in shops:
+        lines = one.run("cat /var/log/nginx/shop.access.log").count("\n")
+        assert ask(one, "/ready").status == 200
+        assert ask(one, "/readiness").status == 404
+        added = one.run("cat /var/log/nginx/shop.access.log").splitlines()[lines + 1 :]
+        assert [json.loads(line)["path"] for line in added] == ["/readiness"]
+        duration = json.loads(added[0])["upstream_duration"]
+        assert 0 <= duration < 5
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_an_unchanged_run_changes_nothing(serve, shop, hashed, own):
+    keys = {"access": {"users": {"alice": hashed}}, "tls": {"mode": "self_signed"}} if own else {}
+    serve(**keys)
+    assert set(shop.site(**keys).changed.values()) == {0}
+    checked = controller.playbook(*shop.arguments(keys), "--check", "--diff")
+    assert set(checked.changed.values()) == {0}
