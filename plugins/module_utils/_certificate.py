@@ -139,11 +139,34 @@ def is_good_self_signed(pair: Pair, domains: t.Sequence[str], now: float) -> boo
     """Whether a pair is what :func:`self_signed` would make, and lasts."""
     return (
         len(pair.chain) == 1
-        and pair.own.subject == pair.own.issuer
+        and is_self_signed(pair)
         and pair.own.names == {_normal(domain) for domain in domains}
         and pair.own.ends > now + RENEW_WITHIN * DAY
         and flaw(pair, domains, now) is None
     )
+
+
+def is_self_signed(pair: Pair) -> bool:
+    return pair.own.subject == pair.own.issuer
+
+
+def is_issued(pair: Pair, lineage: t.Optional[Pair], domains: t.Sequence[str], now: float) -> bool:
+    """Whether a pair is the one that an authority has issued, for exactly these domains, and nothing is wrong."""
+    return (
+        lineage is not None
+        and [each.pem for each in pair.chain] == [each.pem for each in lineage.chain]
+        and pair.own.names == {_normal(domain) for domain in domains}
+        and flaw(pair, domains, now) is None
+    )
+
+
+def bridges(pair: Pair, domains: t.Sequence[str], now: float) -> bool:
+    """Whether a pair serves better than a new self-signed one until an authority has issued another.
+
+    What an authority has issued for some of the domains is good for clients of those; all warn of a self-signed one.
+    """
+    covered = [domain for domain in domains if _is_for(pair.own, domain)]
+    return bool(covered) and flaw(pair, domains if is_self_signed(pair) else covered, now) is None
 
 
 def self_signed(domains: t.Sequence[str]) -> Pair:

@@ -29,8 +29,13 @@ options:
       - V(self_signed) keeps the certificate that is there if it is self-signed, for exactly O(domains), and lasts for
         more than 30 days; otherwise it makes a new one for 397 days, with a new key.
       - V(provided) takes O(certificate) and O(key).
+      - V(acme) keeps what is there as long as it serves - a certificate of an authority that has not ended and is for
+        one of O(domains) at least, or a self-signed one for all of them -, and otherwise makes a self-signed stand-in.
+        O(issue) has the authority's take its place.
+      - What certbot has for the application, C(<directory>/certbot.ini) and C(<directory>/acme), goes with any mode but
+        V(acme).
     type: str
-    choices: [self_signed, provided]
+    choices: [self_signed, provided, acme]
     required: true
   domains:
     description: Host names, wildcards and addresses that the certificate has to be for, at least one. The first is the
@@ -47,6 +52,23 @@ options:
     description: With O(mode=provided), the private key without a passphrase - PEM text, or an absolute path on the
       host. An RSA key has 2048 bits or more.
     type: str
+  lineage:
+    description: With O(mode=acme), absolute path of the directory in which certbot has C(fullchain.pem) and
+      C(privkey.pem). It need not be there.
+    type: path
+  authority:
+    description: With O(mode=acme), URL of the authority's directory, for messages.
+    type: str
+    default: ''
+  issue:
+    description:
+      - With O(mode=acme), command, as a list, that has the authority issue a certificate, puts it in place and tells
+        the service. Run whenever it is given.
+      - When it fails, the module fails if what is in place is not an authority's or not for all O(domains), and warns
+        otherwise, as clients notice nothing yet.
+    type: list
+    elements: str
+    default: []
   check:
     description: Command, as a list, that succeeds when the configuration is right.
     type: list
@@ -59,8 +81,8 @@ options:
     default: []
 attributes:
   check_mode:
-    description: Compares, makes no certificate, and runs none of the commands. A host that has no openssl yet would
-      change.
+    description: Compares, makes no certificate, asks no authority, and runs none of the commands. A host that has no
+      openssl yet would change.
     support: full
   diff_mode:
     description: Shows what the certificates say, and nothing of the keys.
@@ -89,9 +111,26 @@ EXAMPLES = r"""
     key: "{{ vault_shop_key }}"
     check: [nginx, -t, -q]
     apply: [systemctl, reload-or-restart, nginx.service]
+
+- name: Have an authority issue one
+  wsgiops.flask.certificate:
+    name: shop
+    directory: /etc/nginx/wsgiops-flask/shop
+    mode: acme
+    domains: [shop.example.com]
+    lineage: /etc/nginx/wsgiops-flask/shop/acme/0123456789abcdef/live/shop
+    authority: https://acme-v02.api.letsencrypt.org/directory
+    issue: [sh, /etc/nginx/wsgiops-flask/_issue_certificate.sh, /etc/nginx/wsgiops-flask/shop]
+    check: [nginx, -t, -q]
+    apply: [systemctl, reload-or-restart, nginx.service]
 """
 
 RETURN = r"""
+issued:
+  description: Whether the certificate in place is the one in O(lineage), for exactly O(domains), and good. In check
+    mode, whether it is so before.
+  returned: with O(mode=acme)
+  type: bool
 not_after:
   description: When the certificate ends, ISO 8601 in UTC; null in check mode when that is not known yet.
   returned: success
@@ -100,11 +139,15 @@ not_after:
 """
 
 import os
+import subprocess
 import time
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.wsgiops.flask.plugins.module_utils import _certificate, _file_set, _files
+
+# Of the words of a command that failed, the last ones tell why.
+LAST_WORDS = 3000
 
 
 def wanted_pair(module, before):
@@ -117,38 +160,112 @@ def wanted_pair(module, before):
             said = "{0}: tls.certificate: it ends on {1}; clients refuse it from then on"
             module.warn(said.format(params["name"], pair.own.not_after[:10]))
         return pair
-    if before is not None and _certificate.is_good_self_signed(before, params["domains"], now):
+    is_kept = _certificate.bridges if params["mode"] == "acme" else _certificate.is_good_self_signed
+    if before is not None and is_kept(before, params["domains"], now):
         return before
     return None if module.check_mode else _certificate.self_signed(params["domains"])
 
 
+class Place:
+    """Where the pair is, and what certbot has beside it."""
+
+    def __init__(self, params):
+        self.params = params
+        directory = params["directory"]
+        self.certificate, self.key = (os.path.join(directory, name) for name in ("certificate.pem", "key.pem"))
+        self.settings, self.state = (os.path.join(directory, name) for name in ("certbot.ini", "acme"))
+
+    def pair(self):
+        return _certificate.standing(self.certificate, self.key)
+
+    def files(self, pair, before):
+        """The files to have; the text of what stays is as it is, with certbot's empty lines in it."""
+        texts = ["".join(each.pem for each in pair.chain), pair.key.pem]
+        if pair is before and self.params["mode"] == "acme":
+            texts = [_files.read_text(path) or "" for path in (self.certificate, self.key)]
+        return [
+            _files.WantedFile(self.certificate, texts[0]),
+            _files.WantedFile(self.key, texts[1], 0o600),
+        ]
+
+    def is_issued(self, pair):
+        """Whether the pair is the one that certbot has; links lead to that."""
+        names = [os.path.join(self.params["lineage"] or "", name) for name in ("fullchain.pem", "privkey.pem")]
+        lineage = _certificate.standing(*map(os.path.realpath, names))
+        return _certificate.is_issued(pair, lineage, self.params["domains"], time.time())
+
+    def diff(self, before, after):
+        shown = _certificate.described(before.chain) if before is not None else ""
+        path = self.certificate
+        return [{"before_header": path, "after_header": path, "before": shown, "after": after}]
+
+
+def have_issued(module, place, pair):
+    """The pair that is in place after the command that has one issued ran, well or not."""
+    params = module.params
+    done = subprocess.run(
+        params["issue"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    now = time.time()
+    after = place.pair() or pair
+    if done.returncode == 0:
+        return after
+    is_stand_in = _certificate.is_self_signed(after)
+    serves = not is_stand_in and _certificate.flaw(after, params["domains"], now) is None
+    if serves:
+        note = "The one in place lasts until {0}".format(after.own.not_after)
+    else:
+        note = "The site is served with {0}".format("a self-signed one" if is_stand_in else "the previous one")
+    said = "tls.mode: acme: {0} issued no certificate for {1}. {2}, and the timer tries again twice a day.\n{3}".format(
+        params["authority"], ", ".join(params["domains"]), note, done.stdout.strip()[-LAST_WORDS:]
+    )
+    if not serves:
+        raise _certificate.CertificateError(said)
+    module.warn("{0}: {1}".format(params["name"], said))
+    return after
+
+
 def have_certificate(module):
     params = module.params
-    certificate, key = (os.path.join(params["directory"], name) for name in ("certificate.pem", "key.pem"))
-
-    def diff(before, after):
-        shown = _certificate.described(before.chain) if before is not None else ""
-        return [{"before_header": certificate, "after_header": certificate, "before": shown, "after": after}]
-
+    place = Place(params)
+    is_acme = params["mode"] == "acme"
     names = "a certificate for {0}\n".format(", ".join(params["domains"]))
+    unknown = {"changed": True, "not_after": None, **({"issued": False} if is_acme else {})}
     if not _certificate.has_openssl():
         if module.check_mode:
-            module.exit_json(changed=True, not_after=None, diff=diff(None, names))
+            module.exit_json(diff=place.diff(None, names), **unknown)
         raise _certificate.CertificateError("the command openssl is not on this host; install the package openssl")
-    before = _certificate.standing(certificate, key)
+    before = place.pair()
     pair = wanted_pair(module, before)
     if pair is None:
-        module.exit_json(changed=True, not_after=None, diff=diff(before, names))
-    files = [
-        _files.WantedFile(certificate, "".join(each.pem for each in pair.chain)),
-        _files.WantedFile(key, pair.key.pem, 0o600),
-    ]
-    transaction = _file_set.FileSet(files, [], params["check"], params["apply"])
+        module.exit_json(diff=place.diff(before, names), **unknown)
+    absent = [] if is_acme else [place.settings]
+    transaction = _file_set.FileSet(place.files(pair, before), absent, params["check"], params["apply"])
     changed = transaction.pending
+    shown = bool(transaction.paths)
     if changed and not module.check_mode:
         transaction.commit()
-    shown = diff(before, _certificate.described(pair.chain)) if transaction.paths else []
-    module.exit_json(changed=changed, not_after=pair.own.not_after, diff=shown)
+    if not is_acme and os.path.lexists(place.state):
+        changed = True
+        if not module.check_mode:
+            # Not before: what it holds is of use as long as certbot.ini is there.
+            _files.remove(place.state)
+    if is_acme and params["issue"] and module.check_mode and not place.is_issued(pair):
+        module.exit_json(diff=place.diff(before, names), **unknown)
+    if is_acme and params["issue"] and not module.check_mode:
+        after = have_issued(module, place, pair)
+        shown = shown or after != pair
+        changed = changed or after != pair
+        pair = after
+    result = {"issued": place.is_issued(pair)} if is_acme else {}
+    diff = place.diff(before, _certificate.described(pair.chain)) if shown else []
+    module.exit_json(changed=changed, not_after=pair.own.not_after, diff=diff, **result)
 
 
 def main():
@@ -156,14 +273,17 @@ def main():
         argument_spec={
             "name": {"type": "str", "required": True},
             "directory": {"type": "path", "required": True},
-            "mode": {"type": "str", "choices": ["self_signed", "provided"], "required": True},
+            "mode": {"type": "str", "choices": ["self_signed", "provided", "acme"], "required": True},
             "domains": {"type": "list", "elements": "str", "required": True},
             "certificate": {"type": "str"},
             "key": {"type": "str", "no_log": True},
+            "lineage": {"type": "path"},
+            "authority": {"type": "str", "default": ""},
+            "issue": {"type": "list", "elements": "str", "default": []},
             "check": {"type": "list", "elements": "str", "default": []},
             "apply": {"type": "list", "elements": "str", "default": []},
         },
-        required_if=[("mode", "provided", ("certificate", "key"))],
+        required_if=[("mode", "provided", ("certificate", "key")), ("mode", "acme", ("lineage",))],
         supports_check_mode=True,
     )
     name, key = module.params["name"], module.params["key"] or ""

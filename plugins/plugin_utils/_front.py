@@ -14,6 +14,7 @@ from ansible_collections.wsgiops.flask.plugins.plugin_utils._values import (
     Schema,
     at,
     filled,
+    is_host,
     is_true,
     number,
 )
@@ -35,6 +36,13 @@ PRIVATE_KEY = re.compile(r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----")
 
 # RFC 7468, section 11, and the older form of RFC 1421, section 4.6.1.1, that OpenSSL writes too.
 ENCRYPTED_KEY = re.compile(r"-----BEGIN ENCRYPTED PRIVATE KEY-----|Proc-Type: *4, *ENCRYPTED")
+
+# What mail systems take without quotes, less the characters that certbot's settings would give a meaning to.
+EMAIL = re.compile(r"[A-Za-z0-9._+-]{1,64}@(?P<host>[A-Za-z0-9.-]+)")
+
+# A URL (RFC 3986) with a scheme that ACME asks for (RFC 8555, section 6.1), of characters that certbot's settings have.
+DIRECTORY = re.compile(r"https://(?P<host>[A-Za-z0-9.-]+)(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~%+=&?/-]*)?")
+DIRECTORIES = frozenset({"production", "staging"})
 
 # Of what ipaddress takes, nginx knows no mask but the length of the prefix (ngx_ptocidr in src/core/ngx_inet.c).
 NETWORK = re.compile(r"[0-9a-fA-F:.]+(?:/[0-9]{1,3})?")
@@ -149,6 +157,7 @@ def front_problems(app: App, schema: Schema, resolve: Resolve) -> list[str]:
     return (
         _prefix_problems(full["prefix"])
         + _tls_problems(full["tls"])
+        + _acme_problems(full["tls"], full["domains"] or [], schema)
         + _proxy_problems(full["trusted_proxies"])
         + _websocket_problems(full)
         + _rate_problems(app, full["rate_limit"])
@@ -229,6 +238,34 @@ def _key_rule(text: str) -> str | None:
 
 def _is_path(text: str) -> bool:
     return PATH.fullmatch(text) is not None and not _has_dots(text)
+
+
+def _acme_problems(tls: App, domains: t.Sequence[t.Any], schema: Schema) -> list[str]:
+    """What is wrong with an ACME authority and what it is asked for."""
+    acme = tls["acme"]
+    if tls["mode"] != "acme":
+        defaults = filled({}, schema["tls"]["options"]["acme"]["options"])
+        rule = f"used with tls.mode acme alone, and tls.mode is {tls['mode']}"
+        return [_refusal(f"tls.acme.{key}", value, rule) for key, value in acme.items() if value != defaults[key]]
+    email, directory, bundle = acme["email"], acme["directory"], acme["ca_bundle"]
+    found = []
+    if email is not None and not _names_host(EMAIL, email):
+        rule = "an address such as admin@example.com, of letters, digits and ._+- in front of the @"
+        found.append(_refusal("tls.acme.email", email, rule))
+    if directory not in DIRECTORIES and not _names_host(DIRECTORY, directory):
+        rule = "production, staging, or the https URL of an authority's directory"
+        found.append(_refusal("tls.acme.directory", directory, rule))
+    if bundle is not None and not _is_path(bundle):
+        found.append(_refusal("tls.acme.ca_bundle", bundle, _PATH_RULE))
+    rule = "an authority that asks over HTTP issues no certificate for it; leave it out, or use another tls.mode"
+    texts = [str(domain) for domain in domains]
+    return found + [_refusal("domains", text, rule) for text in texts if text.startswith("*.") or _network(text)]
+
+
+def _names_host(form: re.Pattern[str], text: str) -> bool:
+    """Whether it is of the form, with a host name where that has one; case makes no difference in it."""
+    match = form.fullmatch(text)
+    return match is not None and is_host(match["host"].lower())
 
 
 def _https_problems(tls: App) -> list[str]:

@@ -95,6 +95,9 @@ OTHER = {
     "tls.mode": "self_signed",
     "tls.certificate": "/etc/ssl/shop.pem",
     "tls.key": "/etc/ssl/shop.key",
+    "tls.acme.email": "admin@example.com",
+    "tls.acme.directory": "staging",
+    "tls.acme.ca_bundle": "/etc/ssl/authority.pem",
     "tls.redirect": False,
     "tls.hsts": 63072000,
     "tls.hsts_subdomains": True,
@@ -137,6 +140,8 @@ WITHOUT_DEFAULT = {
     "rate_limit.connections",
     "rate_limit.rate",
     "release_label",
+    "tls.acme.ca_bundle",
+    "tls.acme.email",
     "tls.certificate",
     "tls.key",
 }

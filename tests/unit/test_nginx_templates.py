@@ -236,9 +236,12 @@ def test_users_are_a_secret_file_of_nginx(render: Render) -> None:
 
 def test_what_is_not_wanted_goes(render: Render, tmp_path: Path) -> None:
     directory = Layout("shop").nginx_directory
-    gone = {"error.html", "maintenance.html", "users", "certificate.pem", "key.pem"}
+    pair, acme = {"certificate.pem", "key.pem"}, {"certbot.ini", "acme-ca-bundle"}
+    gone = {"error.html", "maintenance.html", "users"} | pair | acme
     assert {path.removeprefix(directory + "/") for path in render("__nginx_files_gone", {})} == gone
-    assert {Path(path).name for path in render("__nginx_files_gone", TLS)} == gone - {"certificate.pem", "key.pem"}
+    assert {Path(path).name for path in render("__nginx_files_gone", TLS)} == gone - pair
+    private = {"tls": {"mode": "acme", "acme": {"ca_bundle": "/etc/ssl/authority.pem"}}}
+    assert {Path(path).name for path in render("__nginx_files_gone", private)} == gone - pair - acme
 
 
 def test_further_directives_stand_where_they_belong(render: Render) -> None:
@@ -248,3 +251,94 @@ def test_further_directives_stand_where_they_belong(render: Render) -> None:
     )
     assert "\n    gzip on;\n    # end\n" in found
     assert re.search(r"\n        proxy_cache off;\n    \}\n", found)
+
+
+# --- acme ---------------------------------------------------------------------------------------------------------
+
+ACME = {"tls": {"mode": "acme"}}
+CHALLENGE = r"\n    location \^~ /\.well-known/acme-challenge/ \{\n((?:        .*;\n)+)    \}\n"
+
+
+def files(render: Render, keys: Keys) -> dict[str, str]:
+    """Texts of the application's files by name."""
+    return {Path(file["path"]).name: file["content"] for file in render("__nginx_files", keys)}
+
+
+def settings(text: str) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z-]+) = (.+)$", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("keys", [{}, {"maintenance": True}, {"prefix": "/shop"}, {"access": {"users": {"a": "$6$b"}}}])
+def test_the_authority_is_answered_whatever_else_holds(render: Render, keys: Keys) -> None:
+    [location] = re.findall(CHALLENGE, render(SITE, {**ACME, **keys}))
+    assert [line.strip() for line in location.splitlines()] == [
+        "root /etc/nginx/wsgiops-flask/shop/acme/webroot;",
+        "default_type text/plain;",
+        "auth_basic off;",
+        "allow all;",
+    ]
+    assert not re.search(CHALLENGE, render(SITE, {**TLS, **keys}))
+
+
+def test_what_certbot_is_told(render: Render) -> None:
+    found = files(render, {**ACME, "domains": ["shop.example.com", "www.example.com"]})
+    assert "acme-ca-bundle" not in found
+    told = settings(found["certbot.ini"])
+    directory = Layout("shop").nginx_directory
+    assert told == {
+        "server": "https://acme-v02.api.letsencrypt.org/directory",
+        "register-unsafely-without-email": "true",
+        "agree-tos": "true",
+        "non-interactive": "true",
+        "cert-name": "shop",
+        "domains": "shop.example.com,www.example.com",
+        "key-type": "ecdsa",
+        "authenticator": "webroot",
+        "webroot-path": f"{directory}/acme/webroot",
+        "keep-until-expiring": "true",
+        "renew-with-new-domains": "true",
+        "config-dir": told["config-dir"],
+        "work-dir": told["config-dir"] + "/work",
+        "logs-dir": told["config-dir"] + "/logs",
+        "max-log-backups": "10",
+    }
+    assert re.fullmatch(rf"{directory}/acme/[0-9a-f]{{16}}", told["config-dir"])
+    assert render("__nginx_acme_state", ACME) == told["config-dir"]
+
+
+def test_certbot_is_told_of_another_authority_and_keeps_its_own_for_each(render: Render) -> None:
+    private = {"email": "a@example.com", "directory": "https://acme.example/directory", "ca_bundle": "/etc/ca.pem"}
+    found = files(render, {"tls": {"mode": "acme", "acme": private}})
+    assert found["acme-ca-bundle"] == "/etc/ca.pem\n"
+    told = settings(found["certbot.ini"])
+    assert (told["server"], told["email"]) == (private["directory"], "a@example.com")
+    assert "register-unsafely-without-email" not in told
+    authorities = [
+        "production",
+        "staging",
+        private["directory"],
+        "https://acme-staging-v02.api.letsencrypt.org/directory",
+    ]
+    states = [
+        render("__nginx_acme_state", {"tls": {"mode": "acme", "acme": {"directory": one}}}) for one in authorities
+    ]
+    assert len(set(states)) == 3
+    assert states[1] == states[3]
+    assert states[2] == told["config-dir"]
+
+
+@pytest.mark.parametrize(
+    ("apps", "packages", "is_renewed"),
+    [
+        ([], ["nginx", "openssl"], False),
+        ([{"tls": {"mode": "provided"}}], ["nginx", "openssl"], False),
+        ([{"tls": {"mode": "self_signed"}}], ["nginx", "openssl"], True),
+        ([{}, {"tls": {"mode": "acme"}}], ["nginx", "openssl", "certbot"], True),
+        ([{"state": "absent", "tls": {"mode": "acme"}}], ["nginx", "openssl"], False),
+    ],
+)
+def test_what_applications_need_of_the_host(
+    render: Render, apps: list[Keys], packages: list[str], is_renewed: bool
+) -> None:
+    assert render("__nginx_packages", {}, flask_apps=apps) == packages
+    assert render("__nginx_any_renewed", {}, flask_apps=apps) == is_renewed

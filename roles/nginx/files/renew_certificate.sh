@@ -1,6 +1,7 @@
 #!/bin/sh
 # Managed by the Ansible collection wsgiops.flask; changes made here are undone by its next run.
-# Renews the self-signed certificate of an application that ends within 30 days: same key, subject and names.
+# Renews the self-signed certificate of an application that ends within 30 days: same key, subject and names. Where
+# certbot.ini is, an authority's is on its way or there, and issue_certificate.sh, beside this script, looks after it.
 # Usage: renew_certificate.sh DIRECTORY, which holds certificate.pem and key.pem. It says what it did, or nothing.
 set -eu
 umask 077
@@ -16,6 +17,7 @@ fail() {
 field() { openssl x509 -in "$certificate" -noout "$1" -nameopt RFC2253 | sed 's/^[^=]*=//'; }
 
 [ $# -eq 1 ] || fail "usage: renew_certificate.sh DIRECTORY"
+[ ! -e "$1/certbot.ini" ] || exec sh "${0%renew_certificate.sh}issue_certificate.sh" "$1"
 certificate=$1/certificate.pem
 key=$1/key.pem
 openssl x509 -in "$certificate" -noout || fail "$certificate: openssl can not read it; it is not renewed"

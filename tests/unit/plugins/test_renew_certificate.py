@@ -155,6 +155,22 @@ def test_a_broken_certificate_or_key_is_a_failure(directory: Path, renew: Renew)
     assert calls(directory) == []
 
 
+def test_what_an_authority_issues_is_left_to_the_other_script(
+    repository: Path, tmp_path: Path, directory: Path
+) -> None:
+    """A stand-in that is about to end, too."""
+    issued = Issued("shop", NAMES, ends=1)
+    stand(directory, issued)
+    (directory / "certbot.ini").touch()
+    script = repository / "roles" / "nginx" / "files" / "renew_certificate.sh"
+    (tmp_path / "_renew_certificate.sh").write_text(script.read_text())
+    (tmp_path / "_issue_certificate.sh").write_text('echo "$@"; exit 7')
+    command = ["sh", tmp_path / "_renew_certificate.sh", directory]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (7, f"{directory}\n", "")
+    assert (directory / "certificate.pem").read_text() == issued.certificate
+
+
 def test_it_wants_one_directory(repository: Path) -> None:
     script = repository / "roles" / "nginx" / "files" / "renew_certificate.sh"
     done = subprocess.run(["sh", script], capture_output=True, text=True, check=False)

@@ -293,6 +293,54 @@ def test_any_other_one_is_not_kept(tmp_path: Path, shop: Issued, between: Issued
 # --- what is shown ------------------------------------------------------------------------------------------------
 
 
+# --- until an authority has issued one ----------------------------------------------------------------------------
+
+
+def standing(directory: Path, issued: Issued) -> Pair:
+    pair = stand(directory, issued.certificate, issued.key)
+    assert pair is not None
+    return pair
+
+
+@pytest.mark.parametrize(
+    ("names", "ends", "is_self_signed", "bridges"),
+    [
+        (["a.example", "b.example"], 1, False, True),
+        (["a.example"], 1, False, True),
+        (["c.example", "b.example"], 1, False, True),
+        (["c.example"], 1, False, False),
+        (["a.example", "b.example"], -0.5, False, False),
+        (["a.example", "b.example"], 1, True, True),
+        (["a.example", "b.example", "c.example"], 1, True, True),
+        (["a.example"], 1, True, False),
+        (["a.example", "b.example"], -0.5, True, False),
+    ],
+)
+def test_what_serves_until_another_is_issued(
+    tmp_path: Path, authority: Issued, names: list[str], ends: float, is_self_signed: bool, bridges: bool
+) -> None:
+    pair = standing(tmp_path, Issued("a", names, ends=ends, issuer=None if is_self_signed else authority))
+    assert _certificate.is_self_signed(pair) == is_self_signed
+    assert _certificate.bridges(pair, ["a.example", "b.example"], time.time()) == bridges
+
+
+def test_what_nginx_refuses_does_not_serve(tmp_path: Path, shop: Issued, authority: Issued) -> None:
+    pair = stand(tmp_path, shop.certificate, authority.key)
+    assert pair is not None
+    assert not _certificate.bridges(pair, DOMAINS, time.time())
+
+
+def test_the_issued_one_is_that_of_the_lineage_for_exactly_the_domains(tmp_path: Path, authority: Issued) -> None:
+    first, second = (standing(tmp_path, Issued("a", ["A.example"], issuer=authority)) for _ in range(2))
+    now = time.time()
+    assert _certificate.is_issued(first, first, ["a.example"], now)
+    assert not _certificate.is_issued(first, second, ["a.example"], now)
+    assert not _certificate.is_issued(first, None, ["a.example"], now)
+    assert not _certificate.is_issued(first, first, ["a.example", "b.example"], now)
+    assert not _certificate.is_issued(first, first, ["b.example"], now)
+    assert not _certificate.is_issued(first, first, ["a.example"], first.own.ends)
+
+
 def test_a_chain_in_words_holds_nothing_of_the_key(shop: Issued, between: Issued) -> None:
     pair = provided(shop.certificate + between.certificate, shop.key)
     own, above = _certificate.described(pair.chain).split("\n\n")

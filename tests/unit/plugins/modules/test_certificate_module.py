@@ -256,6 +256,141 @@ def test_a_domain_is_needed(etc: Path, arguments: Arguments, run_module: Run) ->
     assert os.listdir(etc) == []
 
 
+# --- acme ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def acme(arguments: Arguments, directory: Path, etc: Path) -> Arguments:
+    """The authority's certificate is in ``live``, as far as there is one."""
+    live = etc / "live"
+    live.mkdir()
+    url = "https://acme.example/directory"
+    return {
+        **arguments,
+        "mode": "acme",
+        "domains": ["shop.example.com"],
+        "lineage": str(live),
+        "authority": url,
+    }
+
+
+@pytest.fixture
+def issue(acme: Arguments, directory: Path, etc: Path) -> Callable[..., Arguments]:
+    """Arguments with which the authority issues one certificate."""
+
+    def have(**more: t.Any) -> Arguments:
+        issued = Issued("shop", acme["domains"], issuer=Issued("Authority", authority=True), **more)
+        # certbot's copies have lines in between.
+        (etc / "live" / "fullchain.pem").write_text(issued.certificate + "\n")
+        (etc / "live" / "privkey.pem").write_text(issued.key)
+        command = (
+            f"cp {etc}/live/fullchain.pem {directory}/certificate.pem; cp {etc}/live/privkey.pem {directory}/key.pem"
+        )
+        return {**acme, "issue": ["sh", "-c", f"echo issue >> {etc}/log; {command}"]}
+
+    return have
+
+
+@pytest.fixture
+def refuse(acme: Arguments, etc: Path) -> Arguments:
+    return {**acme, "issue": ["sh", "-c", f"echo issue >> {etc}/log; echo too many; echo at once >&2; exit 1"]}
+
+
+def test_a_stand_in_is_made_once_and_replaced(
+    etc: Path, directory: Path, acme: Arguments, issue: Callable[..., Arguments], run_module: Run
+) -> None:
+    result = run_module(certificate, acme)
+    assert (result["changed"], result["issued"]) == (True, False)
+    assert commands(etc) == ["check", "apply"]
+    stand_in = pair(directory)
+    result = run_module(certificate, acme)
+    assert (result["changed"], result["issued"]) == (False, False)
+
+    wanted = issue()
+    planned = run_module(certificate, wanted, check_mode=True)
+    assert (planned["changed"], planned["issued"], pair(directory)) == (True, False, stand_in)
+    assert commands(etc) == []
+    result = run_module(certificate, wanted, diff=True)
+    assert (result["changed"], result["issued"]) == (True, True)
+    assert "issuer: CN=Authority" in result["diff"][0]["after"]
+    assert_no_key(result, pair(directory)[1])
+    assert commands(etc) == ["issue"]
+
+    # What is in place stays as certbot wrote it, empty lines and all.
+    before = pair(directory)
+    for again in (acme, wanted):
+        (directory / "key.pem").chmod(0o600)
+        for check_mode in (True, False):
+            result = run_module(certificate, again, check_mode=check_mode)
+            assert (result["changed"], result["issued"]) == (False, True)
+    assert pair(directory) == before
+
+
+def test_what_an_authority_issued_serves_until_it_has_issued_for_other_domains(
+    directory: Path, acme: Arguments, issue: Callable[..., Arguments], run_module: Run
+) -> None:
+    run_module(certificate, issue())
+    (directory / "key.pem").chmod(0o600)
+    before = pair(directory)
+    more = {**acme, "domains": [*acme["domains"], "www.example.com"]}
+    result = run_module(certificate, more)
+    assert (result["changed"], result["issued"], pair(directory)) == (False, False, before)
+    refused = {**more, "issue": ["false"]}
+    assert "The site is served with the previous one, and" in run_module(certificate, refused)["msg"]
+    result = run_module(certificate, {**more, "domains": ["desk.example.com"]})
+    assert (result["changed"], result["issued"]) == (True, False)
+
+
+def test_an_authority_that_issues_none_is_an_error_while_a_stand_in_serves(
+    etc: Path, refuse: Arguments, run_module: Run
+) -> None:
+    result = run_module(certificate, refuse)
+    assert result["failed"]
+    assert result["msg"] == (
+        "shop: tls.mode: acme: https://acme.example/directory issued no certificate for shop.example.com. The site is "
+        "served with a self-signed one, and the timer tries again twice a day.\ntoo many\nat once"
+    )
+    assert commands(etc) == ["check", "apply", "issue"]
+
+
+def test_an_authority_that_issues_none_is_warned_of_while_a_good_one_serves(
+    refuse: Arguments, issue: Callable[..., Arguments], run_module: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(AnsibleModule, "warn", lambda module, text: said.append(text))
+    not_after = run_module(certificate, issue())["not_after"]
+    result = run_module(certificate, refuse)
+    assert "failed" not in result
+    assert result["not_after"] == not_after
+    assert said == [
+        "shop: tls.mode: acme: https://acme.example/directory issued no certificate for shop.example.com. The one in "
+        f"place lasts until {not_after}, and the timer tries again twice a day.\ntoo many\nat once"
+    ]
+
+
+def test_of_a_command_that_says_much_the_end_is_told(acme: Arguments, run_module: Run) -> None:
+    result = run_module(certificate, {**acme, "issue": ["sh", "-c", "seq 100000; exit 1"]})
+    assert result["msg"].endswith("\n99999\n100000")
+    assert len(result["msg"]) < certificate.LAST_WORDS + 300
+
+
+def test_what_certbot_had_goes_with_the_mode(
+    etc: Path, directory: Path, acme: Arguments, arguments: Arguments, given: Arguments, run_module: Run
+) -> None:
+    for other in (arguments, given):
+        run_module(certificate, acme)
+        (directory / "certbot.ini").write_text("server = x\n")
+        (directory / "acme" / "accounts").mkdir(parents=True)
+        assert run_module(certificate, other, check_mode=True)["changed"]
+        assert len(os.listdir(directory)) == 4
+        assert run_module(certificate, other)["changed"]
+        assert sorted(os.listdir(directory)) == ["certificate.pem", "key.pem"]
+        # A run that was cut off in between.
+        (directory / "acme").mkdir()
+        assert run_module(certificate, other)["changed"]
+        assert not run_module(certificate, other)["changed"]
+
+
 # --- from one to the other ----------------------------------------------------------------------------------------
 
 

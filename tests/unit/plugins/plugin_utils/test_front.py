@@ -243,6 +243,77 @@ def test_subdomains_want_a_time(check: Check, hsts: t.Any) -> None:
     assert check(tls={"mode": "self_signed", "hsts_subdomains": False, **hsts}) == []
 
 
+ACME = {"mode": "acme"}
+
+
+@pytest.mark.parametrize(
+    "acme",
+    [
+        {},
+        {"email": "a.b+c@mail.Example.com"},
+        {"directory": "staging"},
+        {"directory": "https://acme.example.com:8443/directory?a=%20"},
+        {"directory": "https://acme", "ca_bundle": "/etc/ssl/authority.pem"},
+    ],
+)
+def test_authorities(check: Check, acme: t.Any) -> None:
+    assert check(tls={**ACME, "acme": acme}, domains=["shop.example.com"]) == []
+    assert check(tls={**ACME, "acme": acme, "hsts": 300, "http3": True}) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "rule"),
+    [
+        *(
+            ("email", value, "an address such as admin@example.com, of letters, digits and ._+- in front of the @")
+            for value in [
+                "",
+                "admin",
+                "@example.com",
+                "a b@example.com",
+                "a@b@example.com",
+                "a@-b",
+                "a@b.com\n",
+                "a@[::1]",
+            ]
+        ),
+        *(
+            ("directory", value, "production, staging, or the https URL of an authority's directory")
+            for value in [
+                "",
+                "Production",
+                "http://acme",
+                "https://",
+                "https://a b/",
+                "https://a/#b",
+                "https://a/\n",
+                "https://-/",
+            ]
+        ),
+        *(("ca_bundle", value, FILE_RULE) for value in BAD_PATHS),
+    ],
+)
+def test_authorities_that_are_none(check: Check, key: str, value: str, rule: str) -> None:
+    told = f"tls.acme.{key}: {value!r} is not accepted: {rule}"
+    assert check(tls={**ACME, "acme": {key: value}}) == [told]
+
+
+@pytest.mark.parametrize("mode", ["none", "self_signed"])
+@pytest.mark.parametrize("key", ["email", "directory", "ca_bundle"])
+def test_an_authority_that_nobody_asks(check: Check, mode: str, key: str) -> None:
+    told = f"tls.acme.{key}: '/a' is not accepted: used with tls.mode acme alone, and tls.mode is {mode}"
+    assert check(tls={"mode": mode, "acme": {key: "/a"}}) == [told]
+    assert check(tls={"mode": mode, "acme": {"directory": "production"}}) == []
+
+
+@pytest.mark.parametrize("domain", ["*.example.com", "192.0.2.1"])
+def test_domains_that_no_authority_can_ask(check: Check, domain: str) -> None:
+    rule = "an authority that asks over HTTP issues no certificate for it; leave it out, or use another tls.mode"
+    domains = ["shop.example.com", domain]
+    assert check(tls=ACME, domains=domains) == [f"domains: {domain!r} is not accepted: {rule}"]
+    assert check(tls={"mode": "self_signed"}, domains=domains) == []
+
+
 def test_browsers_may_be_told_without_a_redirect(check: Check) -> None:
     assert check(tls={"mode": "self_signed", "hsts": 300, "redirect": False}) == []
 
@@ -771,6 +842,7 @@ def test_an_application_with_every_key_of_nginx(check_all: Check, schema: t.Any,
         "prefix": "/shop",
         "tls": {
             **provided(),
+            "acme": {"directory": "production"},
             "redirect": False,
             "hsts": 63072000,
             "hsts_subdomains": True,
