@@ -46,7 +46,9 @@ told=$config/told-email
 run_certbot() { LC_ALL=C.UTF-8 certbot "$1" --config "$ini" 2>&1; }
 
 # What the authority answered, which certbot 2.1 on Python 3.11 loses in an error of its own.
-refusal() { sed -nE 's/.*"detail": *"(([^"\\]|\\.)*)".*/The authority said: \1/p' "$config/logs/letsencrypt.log" | tail -n 1; }
+refusal() {
+  sed -nE 's/.*"detail": *"(([^"\\]|\\.)*)".*/The authority said: \1/p' "$config/logs/letsencrypt.log" 2>/dev/null | tail -n 1
+}
 
 said=$(run_certbot certonly) || fail "$certificate: certbot failed; it is as before:
 $said
