@@ -140,7 +140,7 @@ def is_good_self_signed(pair: Pair, domains: t.Sequence[str], now: float) -> boo
     return (
         len(pair.chain) == 1
         and is_self_signed(pair)
-        and pair.own.names == {_normal(domain) for domain in domains}
+        and is_for_exactly(pair, domains)
         and pair.own.ends > now + RENEW_WITHIN * DAY
         and flaw(pair, domains, now) is None
     )
@@ -150,14 +150,13 @@ def is_self_signed(pair: Pair) -> bool:
     return pair.own.subject == pair.own.issuer
 
 
-def is_issued(pair: Pair, lineage: t.Optional[Pair], domains: t.Sequence[str], now: float) -> bool:
-    """Whether a pair is the one that an authority has issued, for exactly these domains, and nothing is wrong."""
-    return (
-        lineage is not None
-        and [each.pem for each in pair.chain] == [each.pem for each in lineage.chain]
-        and pair.own.names == {_normal(domain) for domain in domains}
-        and flaw(pair, domains, now) is None
-    )
+def is_same(pair: Pair, other: t.Optional[Pair]) -> bool:
+    """Whether two pairs are one, however their files are written."""
+    return other is not None and [each.pem for each in pair.chain] == [each.pem for each in other.chain]
+
+
+def is_for_exactly(pair: Pair, domains: t.Sequence[str]) -> bool:
+    return pair.own.names == {_normal(domain) for domain in domains}
 
 
 def bridges(pair: Pair, domains: t.Sequence[str], now: float) -> bool:

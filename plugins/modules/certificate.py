@@ -64,8 +64,8 @@ options:
     description:
       - With O(mode=acme), command, as a list, that has the authority issue a certificate, puts it in place and tells
         the service. Run whenever it is given.
-      - When it fails, the module fails if what is in place is not an authority's or not for all O(domains), and warns
-        otherwise, as clients notice nothing yet.
+      - When it fails, the module warns if what is in place is the pair in O(lineage), good for all O(domains), as
+        clients notice nothing yet, and fails otherwise.
     type: list
     elements: str
     default: []
@@ -188,11 +188,17 @@ class Place:
             _files.WantedFile(self.key, texts[1], 0o600),
         ]
 
-    def is_issued(self, pair):
-        """Whether the pair is the one that certbot has; links lead to that."""
+    def serves(self, pair):
+        """Whether the pair is the one that certbot has, and good for all domains."""
         names = [os.path.join(self.params["lineage"] or "", name) for name in ("fullchain.pem", "privkey.pem")]
+        # certbot's are links.
         lineage = _certificate.standing(*map(os.path.realpath, names))
-        return _certificate.is_issued(pair, lineage, self.params["domains"], time.time())
+        is_good = _certificate.flaw(pair, self.params["domains"], time.time()) is None
+        return is_good and _certificate.is_same(pair, lineage)
+
+    def is_issued(self, pair):
+        """Whether there is nothing to ask the authority for, as long as the pair lasts."""
+        return self.serves(pair) and _certificate.is_for_exactly(pair, self.params["domains"])
 
     def diff(self, before, after):
         shown = _certificate.described(before.chain) if before is not None else ""
@@ -212,18 +218,19 @@ def have_issued(module, place, pair):
         errors="replace",
         check=False,
     )
-    now = time.time()
     after = place.pair() or pair
     if done.returncode == 0:
         return after
-    is_stand_in = _certificate.is_self_signed(after)
-    serves = not is_stand_in and _certificate.flaw(after, params["domains"], now) is None
+    serves = place.serves(after)
     if serves:
         note = "The one in place lasts until {0}".format(after.own.not_after)
     else:
-        note = "The site is served with {0}".format("a self-signed one" if is_stand_in else "the previous one")
-    said = "tls.mode: acme: {0} issued no certificate for {1}. {2}, and the timer tries again twice a day.\n{3}".format(
-        params["authority"], ", ".join(params["domains"]), note, done.stdout.strip()[-LAST_WORDS:]
+        what = "a self-signed one" if _certificate.is_self_signed(after) else "the previous one"
+        note = "The site is served with {0}".format(what)
+    said = (
+        "tls.mode: acme: no new certificate for {0} from {1}. {2}, and the timer tries again twice a day.\n{3}".format(
+            ", ".join(params["domains"]), params["authority"], note, done.stdout.strip()[-LAST_WORDS:]
+        )
     )
     if not serves:
         raise _certificate.CertificateError(said)

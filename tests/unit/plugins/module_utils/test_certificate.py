@@ -330,15 +330,14 @@ def test_what_nginx_refuses_does_not_serve(tmp_path: Path, shop: Issued, authori
     assert not _certificate.bridges(pair, DOMAINS, time.time())
 
 
-def test_the_issued_one_is_that_of_the_lineage_for_exactly_the_domains(tmp_path: Path, authority: Issued) -> None:
+def test_pairs_are_the_same_or_not(tmp_path: Path, authority: Issued) -> None:
     first, second = (standing(tmp_path, Issued("a", ["A.example"], issuer=authority)) for _ in range(2))
-    now = time.time()
-    assert _certificate.is_issued(first, first, ["a.example"], now)
-    assert not _certificate.is_issued(first, second, ["a.example"], now)
-    assert not _certificate.is_issued(first, None, ["a.example"], now)
-    assert not _certificate.is_issued(first, first, ["a.example", "b.example"], now)
-    assert not _certificate.is_issued(first, first, ["b.example"], now)
-    assert not _certificate.is_issued(first, first, ["a.example"], first.own.ends)
+    assert _certificate.is_same(first, first)
+    assert not _certificate.is_same(first, second)
+    assert not _certificate.is_same(first, None)
+    assert _certificate.is_for_exactly(first, ["a.example"])
+    assert not _certificate.is_for_exactly(first, ["a.example", "b.example"])
+    assert not _certificate.is_for_exactly(first, [])
 
 
 def test_a_chain_in_words_holds_nothing_of_the_key(shop: Issued, between: Issued) -> None:

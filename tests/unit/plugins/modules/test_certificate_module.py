@@ -347,8 +347,8 @@ def test_an_authority_that_issues_none_is_an_error_while_a_stand_in_serves(
     result = run_module(certificate, refuse)
     assert result["failed"]
     assert result["msg"] == (
-        "shop: tls.mode: acme: https://acme.example/directory issued no certificate for shop.example.com. The site is "
-        "served with a self-signed one, and the timer tries again twice a day.\ntoo many\nat once"
+        "shop: tls.mode: acme: no new certificate for shop.example.com from https://acme.example/directory. The site "
+        "is served with a self-signed one, and the timer tries again twice a day.\ntoo many\nat once"
     )
     assert commands(etc) == ["check", "apply", "issue"]
 
@@ -363,9 +363,28 @@ def test_an_authority_that_issues_none_is_warned_of_while_a_good_one_serves(
     assert "failed" not in result
     assert result["not_after"] == not_after
     assert said == [
-        "shop: tls.mode: acme: https://acme.example/directory issued no certificate for shop.example.com. The one in "
+        "shop: tls.mode: acme: no new certificate for shop.example.com from https://acme.example/directory. The one in "
         f"place lasts until {not_after}, and the timer tries again twice a day.\ntoo many\nat once"
     ]
+
+
+def test_a_good_one_of_another_authority_is_not_what_was_asked_for(
+    acme: Arguments, refuse: Arguments, issue: Callable[..., Arguments], run_module: Run
+) -> None:
+    """Of Let's Encrypt's authority for tries, say, which no browser knows."""
+    run_module(certificate, issue())
+    result = run_module(certificate, {**refuse, "lineage": acme["lineage"] + "/another"})
+    assert "The site is served with the previous one, and" in result["msg"]
+
+
+def test_a_good_one_for_more_domains_serves(
+    acme: Arguments, refuse: Arguments, issue: Callable[..., Arguments], run_module: Run
+) -> None:
+    acme["domains"].append("www.example.com")
+    run_module(certificate, issue())
+    fewer = {**acme, "domains": ["shop.example.com"]}
+    assert not run_module(certificate, fewer)["issued"]
+    assert "failed" not in run_module(certificate, {**refuse, "domains": fewer["domains"]})
 
 
 def test_of_a_command_that_says_much_the_end_is_told(acme: Arguments, run_module: Run) -> None:
