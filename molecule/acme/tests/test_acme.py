@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 
 import pytest
 from cryptography import x509
@@ -32,6 +33,18 @@ def names(found):
     return sorted(extension.value.get_values_for_type(x509.DNSName))
 
 
+def assert_issued(one, context, domains):
+    """Workers that a reload ends may answer for a moment more."""
+
+    def is_there():
+        try:
+            return names(certificate(one, context)) == sorted(domains)
+        except ssl.SSLCertVerificationError:
+            return False
+
+    controller.wait_until(is_there, 10, f"the authority's certificate for {domains} is in use")
+
+
 def is_self_signed(found):
     return found.subject == found.issuer
 
@@ -52,8 +65,9 @@ def leftovers(one):
 
 
 def test_a_first_run_without_an_answer_fails_and_the_site_serves_until_there_is_one(shop, shops, answering, trusting):
+    shop.serve()
     answering(False)
-    run = shop.site(check=False, domains=[DOMAIN], tls=ACME)
+    run = shop.site(check=False, tls=ACME)
     for one in shops:
         error = run.error(one.inventory_name)
         assert error.startswith(f"shop: tls.mode: acme: no new certificate for {DOMAIN} from {URL}. The site is served")
@@ -72,13 +86,13 @@ def test_a_first_run_without_an_answer_fails_and_the_site_serves_until_there_is_
         assert is_self_signed(certificate(one))
     answering(True)
     # The timer tries again, with no run.
-    shops[0].run("systemctl start %s.service", f"{SERVICE}")
-    assert names(certificate(shops[0], trusting[shops[0].inventory_name])) == [DOMAIN]
-    run = shop.site(domains=[DOMAIN], tls=ACME)
+    shops[0].run("systemctl start %s.service", SERVICE)
+    assert_issued(shops[0], trusting[shops[0].inventory_name], [DOMAIN])
+    run = shop.site(tls=ACME)
     assert run.changed[shops[0].inventory_name] == 0
     assert run.changed[shops[1].inventory_name] == 1
     for one in shops:
-        assert names(certificate(one, trusting[one.inventory_name])) == [DOMAIN]
+        assert_issued(one, trusting[one.inventory_name], [DOMAIN])
 
 
 def test_a_first_start_ends_with_an_issued_one(shop, shops, trusting):
@@ -89,7 +103,7 @@ def test_a_first_start_ends_with_an_issued_one(shop, shops, trusting):
         assert leftovers(one) == []
     shop.serve(tls=ACME)
     for one in shops:
-        assert names(certificate(one, trusting[one.inventory_name])) == [DOMAIN]
+        assert_issued(one, trusting[one.inventory_name], [DOMAIN])
         assert one.run("stat --format '%%a %%U' %s", f"{DIRECTORY}/key.pem") == "600 root"
         assert one.run("systemctl is-active %s.timer", SERVICE) == "active"
         # Debian's own timer has nothing to renew.
@@ -126,7 +140,7 @@ def test_the_timer_renews_what_is_due_without_a_lost_request(shop, shops, trusti
             )
         assert_none_failed([stream])
         assert len(stream.outcomes) > 25
-        assert names(certificate(one, context)) == [DOMAIN]
+        assert_issued(one, context, [DOMAIN])
         assert ": issued, it ends on" in one.run(f"journalctl --quiet --output=cat --unit={SERVICE}.service")
         one.run("sh -c %s", f"sed -i /renew_before_expiry/d {DIRECTORY}/acme/*/renewal/shop.conf")
 
@@ -141,7 +155,7 @@ def test_other_domains_are_another_certificate_whatever_else_the_site_refuses(sh
     }
     shop.site(domains=MORE, tls=ACME, **closed)
     for one in shops:
-        assert names(certificate(one, trusting[one.inventory_name])) == MORE
+        assert_issued(one, trusting[one.inventory_name], MORE)
         one.run("sh -c %s", f"d={DIRECTORY}/acme/webroot/.well-known/acme-challenge; mkdir -p $d; echo it > $d/token")
         for path in ("/", "/.well-known/acme-challenger", "/.well-known/"):
             assert traffic.get(one.address, path, DOMAIN).status in {308, 403}
@@ -152,7 +166,7 @@ def test_other_domains_are_another_certificate_whatever_else_the_site_refuses(sh
         one.run("rm -r %s", f"{DIRECTORY}/acme/webroot/.well-known")
     shop.site(domains=[DOMAIN], tls=ACME)
     for one in shops:
-        assert names(certificate(one, trusting[one.inventory_name])) == [DOMAIN]
+        assert_issued(one, trusting[one.inventory_name], [DOMAIN])
     shop.serve(tls=ACME)
 
 
@@ -172,7 +186,7 @@ def test_a_domain_that_leads_elsewhere_is_an_error_and_those_that_do_not_are_ser
     try:
         shop.site(domains=domains, tls=ACME)
         for one in shops:
-            assert names(certificate(one, trusting[one.inventory_name])) == sorted(domains)
+            assert_issued(one, trusting[one.inventory_name], domains)
     finally:
         for one in shops:
             one.run("sh -c %s", "cat /root/before >/etc/hosts")
