@@ -188,4 +188,6 @@ def _command(command: t.Sequence[str], quiet: bool = False) -> None:
         failed, output = True, str(error)
     if failed and not quiet:
         said = "{0} refused the configuration; files that this run changed are as before:\n{1}"
-        raise FileSetError(said.format(" ".join(command), output))
+        # A script that is one word of the command is no name for it.
+        name = " ".join("..." if "\n" in word else word for word in command)
+        raise FileSetError(said.format(name, output))
