@@ -117,9 +117,12 @@ def test_when_clients_are_told_to_come_again(directives: Directives, restart: di
         ({"maintenance": True}, "return", ["503"]),
         ({"maintenance": "off"}, "return", ["503", "502"]),
         ({}, "alias", ["/etc/nginx/wsgiops-flask/_pages/"]),
-        ({"prefix": "/a/b"}, "proxy_pass", ["http://unix:/opt/shop/current/socket:/"]),
+        ({"prefix": "/a/b"}, "proxy_pass", ["http://unix:/opt/shop/current/socket:$app_shop_path"]),
+        ({"prefix": "/a.b"}, '"~^/a\\\\.b(/.*)$"', ["$1"]),
         ({"prefix": "/a/b"}, "proxy_set_header X-Forwarded-Prefix", ['"/a/b"']),
         ({}, "proxy_pass", ["http://unix:/opt/shop/current/socket:"]),
+        ({}, "if ($host", []),
+        ({"domains": ["shop.example.com", "*.shop.example.com"]}, "return", ["400", "503", "502"]),
     ],
     ids=str,
 )
