@@ -1,0 +1,87 @@
+"""Applications of this scenario, which write down every request that gets to them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hostlab import controller
+from hostlab.deployment import Deployment
+from hostlab.fixtures import deployment, shops
+
+__all__ = ["app", "believed_address", "serve", "shop", "shops"]
+
+ROUTES = """
+import json, os
+from flask import request
+
+@app.before_request
+def record():
+    if request.path == "/ready":
+        return
+    seen = {
+        "raw": request.environ.get("RAW_URI"),
+        "path": request.path,
+        "script": request.script_root,
+        "method": request.method,
+        "client": request.remote_addr,
+        "scheme": request.scheme,
+        "host": request.host,
+        "url": request.url,
+        "headers": [[name.lower(), value] for name, value in request.headers.items()],
+        "body": request.get_data().decode("latin-1"),
+    }
+    with open(os.path.join(os.environ["STATE_DIRECTORY"], "seen"), "a") as opened:
+        opened.write(json.dumps(seen) + "\\n")
+
+@app.route("/audit/<path:rest>", methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+def audit(rest):
+    return "seen"
+"""
+
+
+@pytest.fixture(scope="session")
+def shop(shops, tmp_path_factory) -> Deployment:
+    """The application shop, whose source stays the same for all tests: what they change is its keys."""
+    found = deployment(shops, tmp_path_factory.mktemp("shop"))
+    found.add(ROUTES, "wsgi.py")
+    return found
+
+
+@pytest.fixture(scope="session")
+def app(shop) -> Callable[..., dict[str, Any]]:
+    """A function that gives an entry of flask_apps of the same source."""
+
+    def entry(name: str, **keys: Any) -> dict[str, Any]:
+        common = {key: value for key, value in shop.app.items() if key != "workers"}
+        return {**common, "name": name, "domains": [f"{name}.example.com"], **keys}
+
+    return entry
+
+
+@pytest.fixture(scope="session")
+def serve(shop) -> Callable[..., controller.Run]:
+    """A function that runs site.yml for applications; those of the run before that are not among them go."""
+    last: list[str] = []
+
+    def run(apps: list[dict[str, Any]], *arguments: str, check: bool = True) -> controller.Run:
+        names = {str(one["name"]) for one in apps}
+        gone = [{"name": name, "state": "absent"} for name in last if name not in names]
+        chosen = shop.directory / f"all-{len(list(shop.directory.iterdir()))}.json"
+        chosen.write_text(json.dumps({"flask_apps": [*gone, *apps]}))
+        done = controller.playbook("-v", "-e", f"@{chosen}", *arguments, check=check)
+        if done.status == 0:
+            last[:] = sorted(names)
+        return done
+
+    shop.directory.mkdir(parents=True, exist_ok=True)
+    return run
+
+
+@pytest.fixture(scope="session")
+def believed_address(shops) -> dict[str, str]:
+    """The address from which the tests' requests come, by host."""
+    of_login = "ss --no-header --tcp state established sport = :22 | awk '{print $NF}' | head -n 1"
+    return {one.inventory_name: one.run("sh -c %s", of_login).rsplit(":", 1)[0] for one in shops}
