@@ -126,6 +126,12 @@ def test_the_diff_tells_of_secrets_that_they_change(etc: Path) -> None:
 # --- one that does not --------------------------------------------------------------------------------------------
 
 
+def test_a_script_is_no_name_of_a_command(etc: Path) -> None:
+    check = [*shell("set -u\necho no\nexit 1"), "nginx -t"]
+    with pytest.raises(FileSetError, match=r"^sh -c \.\.\. nginx -t refused the configuration; [^\n]*:\nno$"):
+        FileSet([wanted(etc / "site", "new\n")], [], check, []).commit()
+
+
 @pytest.mark.parametrize("failing", ["check", "apply"])
 def test_a_refused_configuration_is_taken_back(etc: Path, tmp_path: Path, failing: str) -> None:
     told = tmp_path / "told"
