@@ -86,6 +86,7 @@ SERVED = {
     "plain": get(),
     "host with its port": get(host="Host: {d}:80"),
     "host with another port": get(host="Host: {d}:666"),
+    "host with a user behind its port": get(host="Host: {d}:80@elsewhere.example"),
     "host with a dot at its end": get(host="Host: {d}."),
     "host without a space": get(host="Host:{d}"),
     "host of the request line counts": get(first="GET http://{d}{t} HTTP/1.1", host="Host: evil.example"),
@@ -349,8 +350,8 @@ def test_requests_on_one_connection_are_told_apart(kinds, shops):
                 assert [dict(each["headers"]).get("x-mine") for each in told] == ["first", None]
 
 
-# Characters of a Host that nginx takes. All but the last three end the host in a URL, or make it another one.
-STRANGE = "?#@\\%,;\"'<>{}|^`()!*+=~&$"
+# Characters of a Host that nginx takes. Some end the host in a URL, some are merely in none.
+STRANGE = "?#@\\%,;\"'<>{}|^`()!*+=~&$\xe9"
 
 
 def test_a_wildcard_has_no_room_for_another_host(kinds, shops):

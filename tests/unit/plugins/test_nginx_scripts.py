@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, wsgiops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The scripts by which the nginx role checks sites and has nginx take them over, with an nginx that says what is wanted."""
+"""The scripts by which the nginx role checks sites and has nginx take them over."""
 
 from __future__ import annotations
 
