@@ -91,7 +91,7 @@ def test_when_clients_are_told_to_come_again(directives: Directives, restart: di
         ({"timeout": 90}, "proxy_send_timeout", ["95s"]),
         ({"websockets": True}, "proxy_read_timeout", ["3600s"]),
         ({}, "proxy_set_header Upgrade", ['""']),
-        ({"websockets": True}, "proxy_set_header Upgrade", ["$http_upgrade"]),
+        ({"websockets": True}, "proxy_set_header Upgrade", ["$wsgiops_flask_upgrade"]),
         ({"websockets": "no"}, "proxy_set_header Upgrade", ['""']),
         ({}, "proxy_next_upstream", ["off"]),
         ({}, "proxy_buffering", []),

@@ -184,7 +184,8 @@ EITHER = {
     # nginx takes spaces there, which RFC 9112 calls bad whitespace.
     "chunk of a size with a space": chunked("5 \r\nhello\r\n0\r\n\r\n"),
     "chunk with bare LF": chunked("5\nhello\n0\n\n"),
-    "line without a colon": get("evil"),
+    # nginx 1.22 takes it for a header without a value.
+    "line without a colon": get("nothing"),
     "host and user in HTTP 0.9": lambda d, t: f"GET http://{d}{t}\r\n",
     "two slashes": get(first="GET //elsewhere.example{t} HTTP/1.1"),
 }
@@ -276,6 +277,18 @@ def prefix_of(name: str) -> str:
     return str(KINDS[name].get("prefix", ""))
 
 
+def assert_outcome(case: Case, got: int, records: list[dict]) -> None:
+    """A request is answered and seen once, or refused and seen by nobody, and none that it hides is seen."""
+    assert all("hidden" not in record["path"] for record in records)
+    if case.outcome == "served":
+        assert (got, len(records)) == (200, 1)
+    elif case.outcome == "refused":
+        assert not records
+        assert got == 0 or got >= 400
+    else:
+        assert len(records) <= 1
+
+
 def assert_truth(record: dict, case: Case, name: str, sender: str) -> None:
     domain = f"{name}.example.com"
     client, scheme = (case.client or sender, case.scheme) if name == "trusting" else (sender, "http")
@@ -297,6 +310,7 @@ def assert_truth(record: dict, case: Case, name: str, sender: str) -> None:
 
 
 def test_an_application_sees_the_truth_or_nothing(kinds, shops, believed_address):
+    wrong = []
     for one in shops:
         for name in KINDS:
             seen(one, name)
@@ -310,22 +324,14 @@ def test_an_application_sees_the_truth_or_nothing(kinds, shops, believed_address
                 assert found, f"{name} saw what nobody sent: {record}"
                 records[int(found[1])].append(record)
             for number, (title, case) in enumerate(cases):
-                where = f"{one.inventory_name}, {kinds}, {name}, {title}: {answers[number][:300]!r}, {records[number]}"
-                got = status(answers[number])
-                assert all("hidden" not in record["path"] for record in records[number]), where
-                count = len(records[number])
-                if case.outcome == "served":
-                    assert (got, count) == (200, 1), where
-                elif case.outcome == "refused":
-                    assert count == 0, where
-                    assert got == 0 or got >= 400, where
-                else:
-                    assert count <= 1, where
-                for record in records[number]:
-                    try:
+                try:
+                    assert_outcome(case, status(answers[number]), records[number])
+                    for record in records[number]:
                         assert_truth(record, case, name, believed_address[one.inventory_name])
-                    except (AssertionError, KeyError) as error:
-                        raise AssertionError(f"{where}: {error}") from error
+                except (AssertionError, KeyError) as error:
+                    said = f"{error!r}: {answers[number][:200]!r}, {records[number]}"
+                    wrong.append(f"{one.inventory_name}, {name}, {title}: {said}")
+    assert not wrong, f"{kinds}: " + "\n".join(wrong)
 
 
 def test_requests_on_one_connection_are_told_apart(kinds, shops):
@@ -363,12 +369,12 @@ def test_a_wildcard_has_no_room_for_another_host(kinds, shops):
         )
         assert {status(answer) for answer in answers} <= {0, 400}, dict(zip(hosts, answers, strict=True))
         assert seen(one, "open") == []
-        for host in ("a.open.example.com", "a-b.c_d.open.example.com", "OPEN.example.com"):
+        for host in ("a.open.example.com", "a-b.c-d.open.example.com", "OPEN.example.com"):
             answer = converse(one.address, f"GET /audit/x HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")
             assert status(answer) == 200
         assert [record["host"] for record in seen(one, "open")] == [
             "a.open.example.com",
-            "a-b.c_d.open.example.com",
+            "a-b.c-d.open.example.com",
             "open.example.com",
         ]
 
