@@ -33,6 +33,12 @@ options:
     type: list
     elements: str
     default: []
+  public:
+    description: Directories of the source that everyone on the host may read, as nginx has to where it serves them;
+      relative paths without C(.) and C(..).
+    type: list
+    elements: str
+    default: []
 """
 
     LOCK = r"""

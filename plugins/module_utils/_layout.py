@@ -114,6 +114,11 @@ class Layout:
         return os.path.join(self.nginx_directory, "front-url")
 
     @property
+    def tmpfiles(self) -> str:
+        """Directories that nginx serves out of the application's own (tmpfiles.d(5))."""
+        return os.path.join("/etc/tmpfiles.d", self.name + ".conf")
+
+    @property
     def nginx_access_log(self) -> str:
         return os.path.join("/var/log/nginx", self.name + ".access.log")
 
@@ -194,5 +199,6 @@ def claimed_paths(layout: Layout) -> t.List[str]:
         layout.run,
         *layout.unit_templates,
         layout.nginx_site,
+        layout.tmpfiles,
         layout.logrotate,
     ]

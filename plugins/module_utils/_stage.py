@@ -19,21 +19,30 @@ from ansible_collections.wsgiops.flask.plugins.module_utils._tree import scan, t
 STAGING_PREFIX = ".staging-"
 
 
-def is_staged(layout: Layout, digest: str) -> bool:
-    """Whether the host has the code of ``digest``: same content, and nobody but root may write any of it."""
+def is_staged(layout: Layout, digest: str, public: t.Optional[t.Sequence[str]] = None) -> bool:
+    """Whether the host has the code of ``digest``: same content, and nobody but root may write any of it.
+
+    :param public: relative paths of the directories that everyone may read, and no other; None for any.
+    """
     path = os.path.join(layout.code_store, digest)
     if not os.path.isdir(path) or os.path.islink(path):
         return False
     try:
-        return tree_digest(scan(path)) == digest and _is_read_only(path, layout.name)
+        return tree_digest(scan(path)) == digest and _is_read_only(path, layout.name, public)
     except ValueError:
         return False
 
 
-def stage(layout: Layout, digest: str, archive: str) -> None:
+def publish(layout: Layout, digest: str, public: t.Sequence[str]) -> None:
+    """Let everyone read some directories of staged code, and nothing else of it."""
+    _make_read_only(os.path.join(layout.code_store, digest), layout.name, public)
+
+
+def stage(layout: Layout, digest: str, archive: str, public: t.Sequence[str] = ()) -> None:
     """Unpack ``archive`` and give it its place in the code store with one rename.
 
     :param archive: path of the tar file on this host.
+    :param public: relative paths of the directories that everyone may read.
     :raises ValueError: when the archive does not hold the code of ``digest``; nothing is left behind.
     :raises OSError: as the system says (a full disk, say); nothing is left behind.
     """
@@ -49,7 +58,7 @@ def stage(layout: Layout, digest: str, archive: str) -> None:
         if found != digest:
             said = "the archive holds code {0} where {1} was announced; did the source change during the run?"
             raise ValueError(said.format(found, digest))
-        _make_read_only(staging, layout.name)
+        _make_read_only(staging, layout.name, public)
         final = os.path.join(layout.code_store, digest)
         if os.path.lexists(final):
             os.rename(final, os.path.join(layout.code_store, STAGING_PREFIX + "replaced-" + digest))
@@ -88,16 +97,16 @@ def _extract(tar: tarfile.TarFile, target: str) -> None:
     tar.extractall(target)
 
 
-def _make_read_only(root: str, group: str) -> None:
-    """Owned by root, readable to the application's group, closed to everyone else."""
+def _make_read_only(root: str, group: str, public: t.Sequence[str]) -> None:
+    """Owned by root, readable to the application's group, closed to everyone else but for what is public."""
     gid = grp.getgrnam(group).gr_gid
     for path, is_link in _walk(root):
         os.lchown(path, 0, gid)
         if not is_link:
-            os.chmod(path, _wanted_mode(os.lstat(path).st_mode))
+            os.chmod(path, _wanted_mode(os.path.relpath(path, root), os.lstat(path).st_mode, public))
 
 
-def _is_read_only(root: str, group: str) -> bool:
+def _is_read_only(root: str, group: str, public: t.Optional[t.Sequence[str]]) -> bool:
     try:
         gid = grp.getgrnam(group).gr_gid
     except KeyError:
@@ -106,13 +115,27 @@ def _is_read_only(root: str, group: str) -> bool:
         found = os.lstat(path)
         if (found.st_uid, found.st_gid) != (0, gid):
             return False
-        if not is_link and stat.S_IMODE(found.st_mode) != _wanted_mode(found.st_mode):
+        if is_link:
+            continue
+        mode = stat.S_IMODE(found.st_mode)
+        if public is None:
+            # As for everyone, whatever that is.
+            mode, wanted = mode & 0o7772, _wanted_mode("", found.st_mode, ())
+        else:
+            wanted = _wanted_mode(os.path.relpath(path, root), found.st_mode, public)
+        if mode != wanted:
             return False
     return True
 
 
-def _wanted_mode(mode: int) -> int:
-    return 0o750 if stat.S_ISDIR(mode) or mode & stat.S_IXUSR else 0o640
+def _wanted_mode(path: str, mode: int, public: t.Sequence[str]) -> int:
+    """The bits of a file or directory with the relative ``path``; who reads what is public passes what is above it."""
+    wanted = 0o750 if stat.S_ISDIR(mode) or mode & stat.S_IXUSR else 0o640
+    if any((path + "/").startswith(directory + "/") for directory in public):
+        return wanted | wanted >> 3 & 0o005
+    if stat.S_ISDIR(mode) and any(path == "." or directory.startswith(path + "/") for directory in public):
+        return wanted | stat.S_IXOTH
+    return wanted
 
 
 def _walk(root: str):

@@ -107,6 +107,7 @@ def main():
             "root": {"type": "path", "default": "/opt"},
             "source": {"type": "path", "required": True},
             "exclude": {"type": "list", "elements": "str", "default": []},
+            "public": {"type": "list", "elements": "str", "default": []},
             "code": {"type": "str"},
         },
         supports_check_mode=True,
@@ -115,7 +116,7 @@ def main():
     code = module.params["code"]
     try:
         exists = user_exists(layout)
-        staged = is_staged(layout, code)
+        staged = is_staged(layout, code, module.params["public"])
     except (OSError, ValueError) as error:
         module.fail_json(msg="{0}: {1}".format(layout.name, error))
     module.exit_json(changed=False, code=code, user_exists=exists, staged=staged, release=current_release(layout))

@@ -11,7 +11,7 @@ short_description: Bring an application's source to a host
 description:
   - Packs the source directory on the controller, without what must never be deployed, sends it as one archive, and
     gives it its place in C(<root>/<name>/code/<digest>) once its digest is verified.
-  - The code is owned by root and readable by the application's group alone.
+  - The code is owned by root and readable by the application's group alone, but for what is public.
 extends_documentation_fragment:
   - wsgiops.flask.application
   - wsgiops.flask.application.source
@@ -55,7 +55,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.wsgiops.flask.plugins.module_utils import _files
 from ansible_collections.wsgiops.flask.plugins.module_utils._layout import Layout
 from ansible_collections.wsgiops.flask.plugins.module_utils._lock import Locked, locked
-from ansible_collections.wsgiops.flask.plugins.module_utils._stage import is_staged, stage
+from ansible_collections.wsgiops.flask.plugins.module_utils._stage import is_staged, publish, stage
 
 # Staging the same code twice gives the same, so a run that still does it is waited for; seconds.
 WAIT_FOR_SAME = 60
@@ -68,6 +68,7 @@ def main():
             "root": {"type": "path", "default": "/opt"},
             "source": {"type": "path", "required": True},
             "exclude": {"type": "list", "elements": "str", "default": []},
+            "public": {"type": "list", "elements": "str", "default": []},
             "code": {"type": "str", "required": True},
             "archive": {"type": "path"},
             "lock_wait": {"type": "float", "default": 0},
@@ -75,15 +76,17 @@ def main():
         supports_check_mode=True,
     )
     layout = Layout(module.params["name"], module.params["root"])
-    code = module.params["code"]
+    code, public = module.params["code"], module.params["public"]
     try:
         _files.ensure_exists(layout.root)
         _files.ensure_directory(layout.home, 0o755)
         with locked(layout.lock, "staging code " + code, module.params["lock_wait"], WAIT_FOR_SAME):
             _files.ensure_directory(layout.code_store, 0o755)
             # A run that was waited for may have staged it, and what serves may run from it by now.
-            if not is_staged(layout, code):
-                stage(layout, code, module.params["archive"])
+            if is_staged(layout, code):
+                publish(layout, code, public)
+            else:
+                stage(layout, code, module.params["archive"], public)
     except (Locked, OSError, ValueError) as error:
         module.fail_json(msg="{0}: staging the code failed: {1}".format(layout.name, error))
     module.exit_json(changed=True, code=code, diff={"before": "", "after": "code {0}\n".format(code)})

@@ -9,12 +9,15 @@ import re
 import typing as t
 from pathlib import Path
 
+from ansible_collections.wsgiops.flask.plugins.plugin_utils._static import static_problems
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._values import (
     App,
     Schema,
     at,
     filled,
+    has_dots,
     is_host,
+    is_path,
     is_true,
     number,
 )
@@ -24,9 +27,6 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # Unreserved characters of a URI (RFC 3986, section 2.3): nothing encodes them, so nginx and clients see one text.
 PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
-
-# Characters to which nginx gives no meaning in a path; quotes, spaces and $ are some to which it does.
-PATH = re.compile(r"(?:/[A-Za-z0-9._+,=@~-]+)+")
 
 _PATH_RULE = "an absolute path on the host without . and .. in it, of letters, digits and ._+,=@~-"
 
@@ -157,8 +157,10 @@ def front_problems(app: App, schema: Schema, resolve: Resolve) -> list[str]:
     return (
         _prefix_problems(full["prefix"])
         + _tls_problems(full["tls"])
+        + _nameless_problems(full)
         + _acme_problems(full["tls"], full["domains"] or [], schema)
         + _proxy_problems(full["trusted_proxies"])
+        + static_problems(app, resolve)
         + _websocket_problems(full)
         + _rate_problems(app, full["rate_limit"])
         + _access_problems(full)
@@ -178,11 +180,6 @@ def _silent_refusal(key: str, rule: str) -> str:
     return f"{key}: the text given is not accepted: {rule}"
 
 
-def _has_dots(path: str) -> bool:
-    """Whether segments of a path would be taken out on its way (RFC 3986, section 5.2.4)."""
-    return bool({".", ".."} & set(path.split("/")))
-
-
 def _prefix_problems(prefix: str) -> list[str]:
     if _is_prefix(prefix):
         return []
@@ -196,7 +193,7 @@ def _prefix_problems(prefix: str) -> list[str]:
 
 
 def _is_prefix(text: str) -> bool:
-    return PREFIX.fullmatch(text) is not None and not _has_dots(text)
+    return PREFIX.fullmatch(text) is not None and not has_dots(text)
 
 
 def _tls_problems(tls: App) -> list[str]:
@@ -222,7 +219,7 @@ def _certificate_rule(text: str) -> str | None:
     """The rule that a certificate breaks, if it does; what holds a key would make that readable."""
     if PRIVATE_KEY.search(text):
         return "it holds a private key; move that into tls.key"
-    if CERTIFICATE in text or _is_path(text):
+    if CERTIFICATE in text or is_path(text):
         return None
     return f"PEM text with the line {CERTIFICATE}, or {_PATH_RULE}"
 
@@ -231,13 +228,9 @@ def _key_rule(text: str) -> str | None:
     """The rule that a private key breaks, if it does."""
     if ENCRYPTED_KEY.search(text):
         return "nginx can't ask for its passphrase; take that off with openssl pkey, and keep the key in Ansible Vault"
-    if PRIVATE_KEY.search(text) or _is_path(text):
+    if PRIVATE_KEY.search(text) or is_path(text):
         return None
     return f"PEM text with the line -----BEGIN PRIVATE KEY-----, or {_PATH_RULE}"
-
-
-def _is_path(text: str) -> bool:
-    return PATH.fullmatch(text) is not None and not _has_dots(text)
 
 
 def _acme_problems(tls: App, domains: t.Sequence[t.Any], schema: Schema) -> list[str]:
@@ -255,7 +248,7 @@ def _acme_problems(tls: App, domains: t.Sequence[t.Any], schema: Schema) -> list
     if directory not in DIRECTORIES and not _names_host(DIRECTORY, directory):
         rule = "production, staging, or the https URL of an authority's directory"
         found.append(_refusal("tls.acme.directory", directory, rule))
-    if bundle is not None and not _is_path(bundle):
+    if bundle is not None and not is_path(bundle):
         found.append(_refusal("tls.acme.ca_bundle", bundle, _PATH_RULE))
     rule = "an authority that asks over HTTP issues no certificate for it; leave it out, or use another tls.mode"
     texts = [str(domain) for domain in domains]
@@ -279,6 +272,17 @@ def _https_problems(tls: App) -> list[str]:
         rule = "used with tls.hsts above 0 alone, which tells for how long"
         return [_refusal("tls.hsts_subdomains", tls["hsts_subdomains"], rule)]
     return []
+
+
+def _nameless_problems(full: App) -> list[str]:
+    """Addresses among the domains: clients name none in a TLS handshake (RFC 6066, section 3), so nginx can't tell
+    which site they mean, and shows those that ask for no name no certificate."""
+    # An authority has a reason of its own to refuse them.
+    if full["tls"]["mode"] in ("none", "acme"):
+        return []
+    rule = "an address has no TLS of its own, as clients do not send it; use host names, or tls.mode none"
+    addresses = [text for text in full["domains"] or () if re.fullmatch(r"[0-9]+(\.[0-9]+){3}", text)]
+    return [_refusal("domains", text, rule) for text in addresses]
 
 
 def _proxy_problems(proxies: t.Sequence[str]) -> list[str]:

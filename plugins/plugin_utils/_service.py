@@ -14,6 +14,8 @@ from ansible_collections.wsgiops.flask.plugins.plugin_utils._values import (
     Schema,
     filled,
     is_host,
+    is_in,
+    is_path,
     is_true,
     number,
     size,
@@ -24,9 +26,6 @@ CLASSES = {"threads": ("gthread",), "worker_connections": ("gevent", "gthread")}
 
 # Keys that are gunicorn's alone.
 OF_GUNICORN = ("workers", "worker_class", "threads", "max_requests", "preload", "gunicorn_settings")
-
-# Characters to which systemd gives no meaning in a path (systemd.unit(5), systemd.exec(5)).
-PATH = re.compile(r"(?:/[A-Za-z0-9._+,=@~-]+)+")
 
 # Bytes of a unix socket's path without the NUL at its end (unix(7)).
 SOCKET_PATH = 107
@@ -171,28 +170,20 @@ def _sandbox_problems(sandbox: App) -> list[str]:
 
 def _path_rules(path: str, sandbox: App) -> t.Iterator[str]:
     """The rule that a writable path breaks, if it does."""
-    if not _is_path(path):
+    if not is_path(path):
         yield "an absolute path without . and .. in it and no slash at its end, of letters, digits and ._+,=@~-"
-    elif path == "/run" or _is_in(path, SYSTEM_PATHS):
+    elif path == "/run" or is_in(path, SYSTEM_PATHS):
         yield (
             f"it belongs to the system, as do {', '.join(SYSTEM_PATHS)} and /run itself; "
             "give a directory of its own, below /srv, say"
         )
-    elif sandbox["home"] == "hidden" and _is_in(path, HOME_PATHS):
+    elif sandbox["home"] == "hidden" and is_in(path, HOME_PATHS):
         yield f"sandbox.home is hidden, and with it {', '.join(HOME_PATHS)}; set sandbox.home to read-only as well"
-
-
-def _is_path(path: str) -> bool:
-    return PATH.fullmatch(path) is not None and not {".", ".."} & set(path.split("/"))
-
-
-def _is_in(path: str, directories: t.Iterable[str]) -> bool:
-    return any(path == directory or path.startswith(f"{directory}/") for directory in directories)
 
 
 def _metrics_problems(statsd: str | None, network: str) -> list[str]:
     """What is wrong with where metrics go: its form, or that the network does not lead there."""
-    if statsd is None or (_is_path(statsd) and len(statsd) <= SOCKET_PATH):
+    if statsd is None or (is_path(statsd) and len(statsd) <= SOCKET_PATH):
         return []
     host = _statsd_host(statsd)
     if host is None:

@@ -21,6 +21,10 @@ BOOLEANS = TRUE | {"false", "no", "off", "0"}
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 
+# Characters to which neither systemd nor nginx gives a meaning in a path (systemd.unit(5), systemd.exec(5)); quotes,
+# spaces and $ are some to which one of them does.
+_PATH = re.compile(r"/?[A-Za-z0-9._+,=@~-]+(?:/[A-Za-z0-9._+,=@~-]+)*")
+
 
 class Number(t.NamedTuple):
     """What is accepted for a number: from ``low`` to ``high``, as ``rule`` says it."""
@@ -110,6 +114,21 @@ def is_true(value: t.Any) -> bool:
 def is_host(text: str, form: re.Pattern[str] = HOST) -> bool:
     """Whether it is a host name of the form; 253 characters are the 255 bytes of RFC 1035, section 2.3.4."""
     return len(text) <= 253 and form.fullmatch(text) is not None
+
+
+def has_dots(path: str) -> bool:
+    """Whether segments of a path would be taken out on its way (RFC 3986, section 5.2.4)."""
+    return bool({".", ".."} & set(path.split("/")))
+
+
+def is_path(text: str, absolute: bool = True) -> bool:
+    """Whether it is a plain path on a host, absolute or relative, that says where it leads."""
+    return _PATH.fullmatch(text) is not None and text.startswith("/") == absolute and not has_dots(text)
+
+
+def is_in(path: str, directories: t.Iterable[str]) -> bool:
+    """Whether an absolute path is one of the directories, or below one."""
+    return any(path == directory or path.startswith(f"{directory}/") for directory in directories)
 
 
 def number_problems(app: App) -> list[str]:

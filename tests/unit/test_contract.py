@@ -104,6 +104,8 @@ OTHER = {
     "tls.http2": False,
     "tls.http3": True,
     "trusted_proxies": ["10.0.0.0/8"],
+    "static": [{"url": "/static/", "path": "shop/static"}],
+    "compression": "none",
     "websockets": True,
     "buffering": False,
     "max_body": "1G",
@@ -147,7 +149,13 @@ WITHOUT_DEFAULT = {
 }
 
 # Options that are computed from a key of the application and do not repeat it.
-COMPUTED = {"gunicorn_scheme", "nginx_read_timeout", "nginx_retry_after"}
+COMPUTED = {
+    "gunicorn_scheme",
+    "gunicorn_state_passable",
+    "nginx_read_timeout",
+    "nginx_retry_after",
+    "release_public",
+}
 
 Options = dict[str, dict[str, t.Any]]
 

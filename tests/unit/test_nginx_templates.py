@@ -113,6 +113,30 @@ def test_when_clients_are_told_to_come_again(directives: Directives, restart: di
         ({"access": {"allow": ["192.0.2.0/24"]}}, "deny", ["all"]),
         ({"access": {"users": {"a": "$6$b"}}}, "auth_basic_user_file", ["/etc/nginx/wsgiops-flask/shop/users"]),
         ({}, "auth_basic", ["off"]),
+        ({}, "expires", []),
+        ({"static": [{"url": "/s/", "path": "shop/s"}]}, "expires", ["3600s"]),
+        ({"static": [{"url": "/s/", "path": "shop/s", "cache": "0"}]}, "expires", ["0s"]),
+        ({"static": [{"url": "/s/", "path": "/srv/s"}]}, "alias", ["/srv/s/", "/etc/nginx/wsgiops-flask/_pages/"]),
+        (
+            {"static": [{"url": "/s/", "path": "shop/s"}]},
+            "alias",
+            ["/opt/shop/current/code/shop/s/", "/etc/nginx/wsgiops-flask/_pages/"],
+        ),
+        (
+            {"static": [{"url": "/s/", "path": "s"}], **TLS},
+            "return",
+            ["308 https://$host$request_uri"] * 2 + ["503", "502"],
+        ),
+        ({"static": [{"url": "/s/", "path": "s"}], "maintenance": True}, "return", ["503", "503"]),
+        ({"static": [{"url": "/s/", "path": "s"}]}, "gzip_static", ["on"]),
+        ({"static": [{"url": "/s/", "path": "s"}], "compression": "none"}, "gzip_static", []),
+        ({}, "gzip", ["on"]),
+        ({"compression": "none"}, "gzip", ["off"]),
+        ({"compression": "none"}, "gzip_types", []),
+        ({}, "brotli", []),
+        ({"compression": "brotli"}, "brotli", ["on"]),
+        ({"compression": "brotli"}, "gzip", ["on"]),
+        ({"static": [{"url": "/s/", "path": "s"}], "compression": "brotli"}, "brotli_static", ["on"]),
         ({"maintenance": True}, "proxy_pass", []),
         ({"maintenance": True}, "return", ["503"]),
         ({"maintenance": "off"}, "return", ["503", "502"]),
@@ -241,10 +265,11 @@ def test_what_is_not_wanted_goes(render: Render, tmp_path: Path) -> None:
     directory = Layout("shop").nginx_directory
     pair, acme = {"certificate.pem", "key.pem"}, {"certbot.ini", "acme-ca-bundle"}
     gone = {"error.html", "maintenance.html", "users"} | pair | acme
-    assert {path.removeprefix(directory + "/") for path in render("__nginx_files_gone", {})} == gone
-    assert {Path(path).name for path in render("__nginx_files_gone", TLS)} == gone - pair
+    tmpfiles = Layout("shop").tmpfiles
+    assert {path.removeprefix(directory + "/") for path in render("__nginx_files_gone", {})} == {*gone, tmpfiles}
+    assert {Path(path).name for path in render("__nginx_files_gone", TLS)} == {*gone - pair, "shop.conf"}
     private = {"tls": {"mode": "acme", "acme": {"ca_bundle": "/etc/ssl/authority.pem"}}}
-    assert {Path(path).name for path in render("__nginx_files_gone", private)} == gone - pair - acme
+    assert {Path(path).name for path in render("__nginx_files_gone", private)} == {*gone - pair - acme, "shop.conf"}
 
 
 def test_further_directives_stand_where_they_belong(render: Render) -> None:
@@ -254,6 +279,39 @@ def test_further_directives_stand_where_they_belong(render: Render) -> None:
     )
     assert "\n    gzip on;\n    # end\n" in found
     assert re.search(r"\n        proxy_cache off;\n    \}\n", found)
+
+
+def test_directories_of_media_are_made_before_nginx_serves_them(render: Render) -> None:
+    keys = {"static": [{"url": "/m/", "path": "/var/lib/shop/media"}, {"url": "/s/", "path": "/srv/s"}]}
+    [made] = [file for file in render("__nginx_files", keys) if file["path"] == "/etc/tmpfiles.d/shop.conf"]
+    assert re.findall("^d .*", made["content"], re.MULTILINE) == ["d /var/lib/shop/media 2750 shop www-data"]
+    reload = render("__nginx_apply", {})
+    create = "systemd-tmpfiles --create /etc/tmpfiles.d/shop.conf"
+    assert render("__nginx_site_apply", keys) == ["sh", "-c", f'{create} && exec "$@"', "sh", *reload]
+    assert render("__nginx_site_apply", {"static": keys["static"][1:]}) == reload
+    assert "/etc/tmpfiles.d/shop.conf" in render("__nginx_files_gone", {"static": keys["static"][1:]})
+
+
+@pytest.mark.parametrize(("prefix", "locations"), [("", ["^~ /s/"]), ("/shop", ["^~ /shop/s/"])])
+def test_static_files_stand_below_the_prefix(render: Render, prefix: str, locations: list[str]) -> None:
+    found = render(SITE, {"prefix": prefix, "static": [{"url": "/s/", "path": "s"}]})
+    assert re.findall(r"location (\^~ .*s/) \{\n        alias", found) == locations
+
+
+@pytest.mark.parametrize(
+    ("apps", "brotli"),
+    [([{}], False), ([{}, {"compression": "brotli"}], True), ([{"compression": "brotli", "state": "absent"}], False)],
+)
+def test_packages_are_those_that_applications_need(render: Render, apps: list[Keys], brotli: bool) -> None:
+    packages = render("__nginx_packages", {}, flask_apps=apps)
+    assert packages[:2] == ["nginx", "openssl"]
+    assert ("libnginx-mod-http-brotli-filter" in packages) == brotli
+
+
+@pytest.mark.parametrize(("address", "count"), [("", 0), ("127.0.0.1:8081", 1)])
+def test_counters_are_told_where_they_are_asked_for(render: Render, address: str, count: int) -> None:
+    found = render("lookup('ansible.builtin.template', 'http.conf.j2')", {}, nginx_status_address=address)
+    assert found.count("stub_status;") == found.count("listen 127.0.0.1:8081;") == count
 
 
 # --- acme ---------------------------------------------------------------------------------------------------------

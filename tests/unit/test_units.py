@@ -203,6 +203,11 @@ CHANGES: list[tuple[Keys, list[str]]] = [
     ({"restart": {"delay": "0.1"}}, ["-RestartSec=1.0", "+RestartSec=0.1"]),
     ({"restart": {"delay": 3600}}, ["-RestartSec=1.0", "+RestartSec=3600.0"]),
     ({"limits": {"memory": "512M"}}, ["+MemoryMax=512M"]),
+    (
+        {"static": [{"url": "/m/", "path": "/var/lib/shop/media"}]},
+        ["-StateDirectoryMode=0750", "+StateDirectoryMode=0751"],
+    ),
+    ({"static": [{"url": "/m/", "path": "/var/lib/shop-media"}, {"url": "/s/", "path": "var/lib/shop/s"}]}, []),
     ({"limits": {"memory": 536870912}}, ["+MemoryMax=536870912"]),
     ({"limits": {"memory_high": "384M"}}, ["+MemoryHigh=384M"]),
     ({"limits": {"cpu": 1.5}}, ["+CPUQuota=150%"]),

@@ -10,6 +10,8 @@ from hostlab.fixtures import deployment, shops, streams
 __all__ = ["serve", "shop", "shops", "streams"]
 
 ROUTES = """
+import os
+import signal
 import time
 from flask import Response, jsonify, request
 
@@ -39,9 +41,20 @@ def streams():
         yield "second"
     return Response(pieces(), mimetype="text/plain")
 
+@app.get("/long")
+def long():
+    return "long " * 1000
+
+@app.get("/writes")
+def writes():
+    path = os.path.join(os.environ["STATE_DIRECTORY"], "media", request.args["name"])
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w") as file:
+        file.write("written")
+    return "ok"
+
 @app.get("/dies")
 def dies():
-    import os, signal
     os.kill(os.getpid(), signal.SIGKILL)
 
 def echo(application):

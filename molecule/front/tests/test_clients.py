@@ -253,6 +253,21 @@ def test_an_application_under_a_path(serve, shop, shops):
     assert set(run.failed.values()) == {0}
 
 
+def listening(one, port):
+    rows = one.run("ss --no-header --listening --tcp --numeric").splitlines()
+    return [row.split()[3] for row in rows if row.split()[3].endswith(f":{port}")]
+
+
+def test_nginx_tells_what_it_counts_to_the_host_itself(shop, shops, serve):
+    serve()
+    shop.site("-e", "nginx_status_address=127.0.0.1:8081")
+    for one in shops:
+        assert "Active connections:" in one.run("curl -s http://127.0.0.1:8081/nginx_status")
+        assert listening(one, 8081) == ["127.0.0.1:8081"]
+    shop.site()
+    assert [listening(one, 8081) for one in shops] == [[], []]
+
+
 def test_good_answers_to_health_checks_are_not_logged(serve, shops):
     serve()
     for one in shops:

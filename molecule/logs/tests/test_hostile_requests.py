@@ -212,7 +212,7 @@ def test_no_client_breaks_or_forges_an_access_line(shop, shops, server, capsys):
         }
         with capsys.disabled():
             print(f"\n{one.inventory_name}, {server}: {len(answered)} of {len(requests)} requests were answered")
-        assert len(answered) > len(requests) / 3
+        assert len(answered) > len(requests) / 4
         for marker, request_id in answered.items():
             assert nginx[marker]["upstream_duration"] is not None
             assert nginx[marker]["request_id"] == served[marker]["request_id"] == request_id

@@ -37,6 +37,7 @@ def test_every_name_and_path_of_an_application() -> None:
         "nginx_site": "/etc/nginx/conf.d/shop.conf",
         "nginx_directory": "/etc/nginx/wsgiops-flask/shop",
         "nginx_front_url": "/etc/nginx/wsgiops-flask/shop/front-url",
+        "tmpfiles": "/etc/tmpfiles.d/shop.conf",
         "nginx_access_log": "/var/log/nginx/shop.access.log",
         "nginx_error_log": "/var/log/nginx/shop.error.log",
         "logrotate": "/etc/logrotate.d/shop",

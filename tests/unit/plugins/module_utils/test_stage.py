@@ -14,7 +14,7 @@ import pytest
 
 from ansible_collections.wsgiops.flask.plugins.module_utils import _stage
 from ansible_collections.wsgiops.flask.plugins.module_utils._layout import Layout
-from ansible_collections.wsgiops.flask.plugins.module_utils._stage import is_staged, stage
+from ansible_collections.wsgiops.flask.plugins.module_utils._stage import is_staged, publish, stage
 from ansible_collections.wsgiops.flask.plugins.module_utils._tree import scan, tree_digest
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._source import list_source, write_archive
 from ansible_collections.wsgiops.flask.tests.unit.plugins.host import Accounts
@@ -114,9 +114,9 @@ def test_any_drift_is_seen_and_staging_again_puts_it_right(
     layout: Layout, source: Source, staged: Path, drift: Callable[[Path], object]
 ) -> None:
     drift(staged)
-    assert not is_staged(layout, source.digest)
+    assert not is_staged(layout, source.digest, [])
     stage(layout, source.digest, source.archive)
-    assert is_staged(layout, source.digest)
+    assert is_staged(layout, source.digest, [])
     assert os.listdir(layout.code_store) == [source.digest]
 
 
@@ -234,3 +234,73 @@ def test_what_is_no_archive_is_told(layout: Layout, tmp_path: Path) -> None:
     (tmp_path / "cut.tar").write_bytes(b"nonsense")
     with pytest.raises(ValueError, match="the archive can't be unpacked"):
         stage(layout, "0" * 16, str(tmp_path / "cut.tar"))
+
+
+# --- what is public -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pages(tmp_path: Path) -> Source:
+    """Code with a directory of pages in it, and others whose names begin alike."""
+    root = tmp_path / "pages"
+    for name in ("shop/static/css", "shop/static2", "shop/templates"):
+        (root / name).mkdir(parents=True)
+    for name in ("shop/static/css/a.css", "shop/static/run", "shop/static2/b", "shop/templates/c", "wsgi.py"):
+        (root / name).write_text(name)
+    (root / "shop/static/run").chmod(0o755)
+    entries = list_source(root)
+    write_archive(root, entries, tmp_path / "pages.tar.gz")
+    return Source(tree_digest(entries), str(tmp_path / "pages.tar.gz"))
+
+
+OPEN = {
+    "shop/static/css": 0o755,
+    "shop/static/css/a.css": 0o644,
+    "shop/static/run": 0o755,
+    "shop/static": 0o755,
+    "shop": 0o751,
+    ".": 0o751,
+}
+
+
+def modes(root: Path) -> dict[str, int]:
+    """What others may do with, by path."""
+    paths = [root, *root.rglob("*")]
+    found = {str(path.relative_to(root)): stat.S_IMODE(path.stat().st_mode) for path in paths}
+    return {path: mode for path, mode in found.items() if mode & 0o007}
+
+
+def test_everyone_may_read_what_is_public_and_pass_what_is_above(layout: Layout, pages: Source) -> None:
+    stage(layout, pages.digest, pages.archive, ["shop/static"])
+    assert modes(Path(layout.code_store, pages.digest)) == OPEN
+
+
+def test_what_is_public_is_changed_in_place(layout: Layout, pages: Source) -> None:
+    stage(layout, pages.digest, pages.archive)
+    root = Path(layout.code_store, pages.digest)
+    place = root.stat().st_ino
+    assert modes(root) == {}
+    publish(layout, pages.digest, ["shop/static"])
+    assert modes(root) == OPEN
+    publish(layout, pages.digest, [])
+    assert modes(root) == {}
+    assert root.stat().st_ino == place
+
+
+def test_code_is_staged_with_what_is_public_as_wanted(layout: Layout, pages: Source) -> None:
+    stage(layout, pages.digest, pages.archive, ["shop/static"])
+    assert is_staged(layout, pages.digest, ["shop/static"])
+    assert not is_staged(layout, pages.digest, [])
+    assert not is_staged(layout, pages.digest, ["shop/templates", "shop/static"])
+    # Whoever does not ask takes both.
+    assert is_staged(layout, pages.digest)
+    publish(layout, pages.digest, [])
+    assert is_staged(layout, pages.digest)
+    assert is_staged(layout, pages.digest, [])
+
+
+@pytest.mark.parametrize("mode", [0o642, 0o660, 0o600])
+def test_what_others_may_write_is_not_staged_for_anybody(layout: Layout, pages: Source, mode: int) -> None:
+    stage(layout, pages.digest, pages.archive, ["shop/static"])
+    Path(layout.code_store, pages.digest, "wsgi.py").chmod(mode)
+    assert not is_staged(layout, pages.digest)

@@ -69,12 +69,12 @@ def test_the_user_of_somebody_else_is_refused(users: Users, info: Run, comment: 
     )
 
 
-@pytest.mark.parametrize("number", range(11))
+@pytest.mark.parametrize("number", range(12))
 def test_any_path_of_something_else_is_refused(host: Host, info: Run, number: int) -> None:
     os.rmdir(host.layout.code_store)
     os.rmdir(host.layout.venvs)
     paths = [host.layout.home, *claimed_paths(host.layout)]
-    assert len(paths) == 11
+    assert len(paths) == 12
     os.makedirs(os.path.dirname(paths[number]), exist_ok=True)
     if os.path.isdir(paths[number]):
         Path(paths[number], "something").write_text("")

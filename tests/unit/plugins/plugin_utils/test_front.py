@@ -129,7 +129,6 @@ BAD_PATHS = [
 @pytest.mark.parametrize("tls", [{}, {"mode": "none"}, {"mode": "self_signed"}, provided()])
 def test_modes_of_tls(check: Check, tls: t.Any) -> None:
     assert check(tls=tls) == []
-    assert check(tls=tls, domains=["192.0.2.1"]) == []
 
 
 @pytest.mark.parametrize("path", ["/etc/ssl/shop.pem", "/srv/a_b+c,d=e@f~g-h/1.pem", "/..a"])
@@ -311,7 +310,7 @@ def test_domains_that_no_authority_can_ask(check: Check, domain: str) -> None:
     rule = "an authority that asks over HTTP issues no certificate for it; leave it out, or use another tls.mode"
     domains = ["shop.example.com", domain]
     assert check(tls=ACME, domains=domains) == [f"domains: {domain!r} is not accepted: {rule}"]
-    assert check(tls={"mode": "self_signed"}, domains=domains) == []
+    assert check(tls={"mode": "none"}, domains=domains) == []
 
 
 def test_browsers_may_be_told_without_a_redirect(check: Check) -> None:
@@ -322,6 +321,14 @@ def test_browsers_may_be_told_without_a_redirect(check: Check) -> None:
 
 NETWORK_KEYS = ["trusted_proxies", "access.allow", "access.deny"]
 NETWORK_RULE = "an IPv4 or IPv6 address, or a network such as 192.0.2.0/24"
+
+
+@pytest.mark.parametrize("tls", [{"mode": "self_signed"}, provided()])
+def test_addresses_have_no_tls(check: Check, tls: t.Any) -> None:
+    rule = "an address has no TLS of its own, as clients do not send it; use host names, or tls.mode none"
+    domains = ["shop.example.com", "192.0.2.1", "1.2.3.4.example.com"]
+    assert check(domains=domains, tls=tls) == [f"domains: '192.0.2.1' is not accepted: {rule}"]
+    assert check(domains=domains) == []
 
 
 def with_networks(key: str, networks: list[str]) -> dict[str, t.Any]:
@@ -850,6 +857,8 @@ def test_an_application_with_every_key_of_nginx(check_all: Check, schema: t.Any,
             "http3": True,
         },
         "trusted_proxies": ["10.0.0.0/8", "2001:db8::1"],
+        "static": [{"url": "/media/", "path": "/srv/media"}],
+        "compression": "none",
         "websockets": True,
         "buffering": False,
         "max_body": "1K",

@@ -129,6 +129,8 @@ def test_an_application_with_every_key_has_no_problems(check: Check, app: App, s
             "http3": True,
         },
         "trusted_proxies": ["10.0.0.0/8", "2001:db8::1"],
+        "static": [{"url": "/media/", "path": "/srv/media"}],
+        "compression": "none",
         "websockets": True,
         "buffering": False,
         "max_body": "1G",

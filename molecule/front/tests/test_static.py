@@ -1,0 +1,129 @@
+"""What nginx serves by itself: files of the source, and what the application writes."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+from hostlab import traffic
+
+DOMAIN = "shop.example.com"
+STATIC = [
+    {"url": "/assets/", "path": "reference/assets", "cache": 60},
+    {"url": "/media/", "path": "/var/lib/shop/media"},
+]
+LOG = "/var/log/nginx/shop.access.log"
+
+
+def ask(one, path, **headers):
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return traffic.get(one.address, path, DOMAIN, named)
+
+
+@pytest.fixture(scope="module")
+def assets(shop):
+    """A directory of the source with some files."""
+    directory = shop.source / "reference" / "assets"
+    (directory / "css").mkdir(parents=True)
+    (directory / "css" / "style.css").write_text("a { color: red }\n")
+    (directory / "kept.js").write_text("kept()\n")
+    (directory / "long.txt").write_text("long " * 1000)
+    (directory / "ready.txt").write_text("plain")
+    (directory / "ready.txt.gz").write_bytes(gzip.compress(b"compressed before", mtime=0))
+    (directory / "settings.txt").symlink_to("../settings.py")
+    return directory
+
+
+@pytest.fixture
+def served(assets, serve):
+    serve(static=STATIC)
+
+
+def last_line(one):
+    return json.loads(one.run("tail --lines=1 %s", LOG))
+
+
+def test_files_of_the_source_come_from_nginx(served, shops):
+    for one in shops:
+        answer = ask(one, "/assets/css/style.css")
+        assert (answer.status, answer.body) == (200, "a { color: red }\n")
+        assert answer.headers["Content-Type"] == "text/css"
+        assert answer.headers["Cache-Control"] == "max-age=60"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert (last_line(one)["path"], last_line(one)["upstream_duration"]) == ("/assets/css/style.css", None)
+        assert ask(one, "/assets/css/style.css", If_None_Match=answer.headers["ETag"]).status == 304
+        for path in ("/assets/", "/assets/css", "/assets/none", "/assets/../settings.py", "/assets../settings.py"):
+            assert ask(one, path).status in (301, 403, 404), path
+        # A link to what is not public, and the same without the link.
+        assert ask(one, "/assets/settings.txt").status == 403
+        assert ask(one, "/assets/%2e%2e/settings.py").status == 404
+        code = "/opt/shop/current/code/reference"
+        look = f"runuser -u www-data -- find -L {code}/assets {code}/settings.py -readable -type f"
+        readable = one.run("sh -c %s", f"cd / && {look} 2>/dev/null; true")
+        assert {path.rsplit("/", 1)[-1] for path in readable.split()} >= {"style.css", "kept.js"}
+        assert f"{code}/settings.py" not in readable.split()
+
+
+def test_texts_are_compressed(served, assets, serve, shops):
+    for one in shops:
+        assert ask(one, "/assets/long.txt", Accept_Encoding="identity").headers.get("Content-Encoding") is None
+        for path in ("/assets/long.txt", "/long"):
+            assert encoding(one, path) == "gzip"
+        assert compressed(one, "/assets/ready.txt") == b"compressed before"
+        assert ask(one, "/assets/ready.txt").body == "plain"
+    serve(static=STATIC, compression="brotli")
+    for one in shops:
+        assert {encoding(one, path, "gzip, br") for path in ("/assets/long.txt", "/long")} == {"br"}
+        assert encoding(one, "/assets/long.txt") == "gzip"
+    serve(static=STATIC, compression="none")
+    for one in shops:
+        assert {encoding(one, path) for path in ("/assets/long.txt", "/assets/ready.txt", "/long")} == {""}
+
+
+def encoding(one, path, accepted="gzip"):
+    wanted = f"-s -o /dev/null -w '%{{header_json}}' -H 'Accept-Encoding: {accepted}'"
+    return json.loads(one.run(f"curl {wanted} -H 'Host: {DOMAIN}' localhost{path}")).get("content-encoding", [""])[0]
+
+
+def compressed(one, path):
+    return one.run(f"curl -s --compressed -H 'Host: {DOMAIN}' localhost{path}").encode()
+
+
+def test_a_file_that_changed_is_another_to_those_who_have_it(served, assets, shop, serve, shops):
+    before = [(ask(one, "/assets/css/style.css").headers, ask(one, "/assets/kept.js").headers) for one in shops]
+    assert before[0][0]["ETag"] == before[1][0]["ETag"]
+    (assets / "css" / "style.css").write_text("a { color: tan }\n")
+    shop.site(static=STATIC)
+    for one, (changed, kept) in zip(shops, before, strict=True):
+        asked = {"If_None_Match": changed["ETag"], "If_Modified_Since": changed["Last-Modified"]}
+        assert ask(one, "/assets/css/style.css", **asked).body == "a { color: tan }\n"
+        asked = {"If_None_Match": kept["ETag"], "If_Modified_Since": kept["Last-Modified"]}
+        assert ask(one, "/assets/kept.js", **asked).status == 304
+    shop.rollback(static=STATIC)
+    assert {ask(one, "/assets/css/style.css").body for one in shops} == {"a { color: red }\n"}
+
+
+def test_what_the_application_writes_is_served_and_nothing_beside_it(served, shops):
+    for one in shops:
+        assert ask(one, "/writes?name=one.txt").status == 200
+        assert ask(one, "/writes?name=deep/two.txt").status == 200
+        assert ask(one, "/media/one.txt").body == ask(one, "/media/deep/two.txt").body == "written"
+        one.run("sh -c %s", "echo secret > /var/lib/shop/secret && chmod 644 /var/lib/shop/secret")
+        assert ask(one, "/media/../secret").status == 404
+        with one.host.sudo():
+            assert one.host.run("runuser -u www-data -- ls /var/lib/shop").rc != 0
+            assert one.host.run("runuser -u nobody -- ls /var/lib/shop/media").rc != 0
+        one.run("systemctl restart %s", one.service)
+        assert ask(one, "/media/one.txt").body == "written"
+
+
+def test_without_them_the_application_is_asked_and_the_code_is_closed(served, serve, shops):
+    serve()
+    for one in shops:
+        assert ask(one, "/assets/css/style.css").status == 404
+        assert last_line(one)["upstream_duration"] is not None
+        with one.host.sudo():
+            assert one.host.run("runuser -u www-data -- ls /opt/shop/current/code/").rc != 0
+            assert one.host.run("runuser -u www-data -- ls /var/lib/shop/media").rc != 0
+        assert not one.host.file("/etc/tmpfiles.d/shop.conf").exists
