@@ -16,7 +16,7 @@ class Backend:
 
     def sign(self, csr: bytes, *subject: object) -> tuple[str, None]:
         days = (HOME / "days").read_text().strip()
-        command = ["openssl", "x509", "-req", "-subj", "/CN=issued", "-days", days, "-copy_extensions", "copyall"]
+        command = ["openssl", "x509", "-req", "-days", days, "-copy_extensions", "copyall"]
         extensions = ["-extfile", "openssl.cnf", "-extensions", "issued"]
         signed = subprocess.run(
             [*command, *extensions, "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"],

@@ -331,7 +331,7 @@ def test_what_nginx_refuses_does_not_serve(tmp_path: Path, shop: Issued, authori
 
 
 def test_pairs_are_the_same_or_not(tmp_path: Path, authority: Issued) -> None:
-    first, second = (standing(tmp_path, Issued("a", ["A.example"], issuer=authority)) for _ in range(2))
+    first, second = (standing(tmp_path, Issued("a", ["A.example"], issuer=authority)) for each in range(2))
     assert _certificate.is_same(first, first)
     assert not _certificate.is_same(first, second)
     assert not _certificate.is_same(first, None)
