@@ -135,9 +135,7 @@ def test_the_timer_renews_what_is_due_without_a_lost_request(shop, shops, trusti
         before = in_place(one)
         one.run("systemctl start %s.service", SERVICE)
         assert in_place(one) == before
-        controller.wait_until(
-            lambda one=one, context=context, before=before: certificate(one, context) == before, 10, "it is in use"
-        )
+        controller.wait_until(lambda one=one, before=before: certificate(one) == before, 10, "it is in use")
         # As if it were older: due is what ends within that time.
         renewal = f"sed -i '1i renew_before_expiry = 365 days' {DIRECTORY}/acme/*/renewal/shop.conf"
         one.run("sh -c %s", renewal)
