@@ -379,6 +379,19 @@ def test_a_wildcard_has_no_room_for_another_host(kinds, shops):
         ]
 
 
+def test_a_request_becomes_a_websocket_and_nothing_else(kinds, shops):
+    for one in shops:
+        for name in KINDS:
+            seen(one, name)
+            head = f"GET {prefix_of(name)}/audit/x HTTP/1.1\r\nHost: {name}.example.com\r\nConnection: Upgrade\r\n"
+            for wanted in ("WebSocket", "h2c", "TLS/1.0", "websocket, h2c"):
+                converse(one.address, f"{head}Upgrade: {wanted}\r\n\r\n")
+            told = [dict(record["headers"]) for record in seen(one, name)]
+            passed = [(each.get("connection"), each.get("upgrade")) for each in told]
+            first = ("upgrade", "websocket") if name == "open" else (None, None)
+            assert passed == [first, *[(None, None)] * 3], (one.inventory_name, kinds, name)
+
+
 PATHS = [
     *("/audit/a%2Fb", "/audit//a", "/audit/http://x/y", "/audit/a/./b", "/audit/a/%2e%2e/b", "/audit/%61"),
     *("/audit/a%20b+c;d=e", "/audit/x?y=%2F&z=//&%3F", "/audit/a%25b%252F", "/audit/%C3%A9%FF", "/audit/a%3Fb%23c"),
