@@ -20,8 +20,8 @@ ACCEPTED = {
     # Mozilla's intermediate configuration leaves the choice to clients, as each of the ciphers is good, and ChaCha20 is
     # the faster one without AES in hardware.
     "cipher_order",
-    # Debian's nginx.conf has gzip on for pages. Which of them hold a secret beside what somebody sent, only the
-    # application knows (breachattack.com); nginx_server_extra: gzip off.
+    # Pages are compressed by default. Which of them hold a secret beside what somebody sent, only the
+    # application knows (breachattack.com); compression: none is for those.
     "BREACH",
 }
 

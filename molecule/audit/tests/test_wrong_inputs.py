@@ -180,10 +180,10 @@ OTHER = "server { listen 80; server_name other.example.com; return 200 theirs; }
 @pytest.mark.parametrize(
     ("text", "keys", "words"),
     [
-        ("nonsense on;", {"nginx_server_extra": "gzip on;"}, ["/etc/nginx/conf.d/theirs.conf:1"]),
+        ("nonsense on;", {"nginx_server_extra": "etag on;"}, ["/etc/nginx/conf.d/theirs.conf:1"]),
         (
             f"server {{ listen 80; server_name other.example.com\n  {DOMAIN}; return 200 theirs; }}",
-            {"nginx_server_extra": "gzip on;"},
+            {"nginx_server_extra": "etag on;"},
             [f"domains: another site on this host has {DOMAIN} already, in /etc/nginx/conf.d/theirs.conf."],
         ),
         (
@@ -193,7 +193,7 @@ OTHER = "server { listen 80; server_name other.example.com; return 200 theirs; }
         ),
         (
             OTHER.replace("80;", "80 default_server;"),
-            {"nginx_server_extra": "gzip on;"},
+            {"nginx_server_extra": "etag on;"},
             ["a duplicate default server for 0.0.0.0:80 in /etc/nginx/conf.d/theirs.conf:1", "nginx_catch_all: false"],
         ),
         (
@@ -242,7 +242,7 @@ def test_a_stopped_nginx_whose_port_is_taken_is_told(serve, old_site, app, shops
     for one in shops:
         one.run("systemctl stop nginx")
     with taken(shops, 80):
-        for keys in ({}, {"nginx_server_extra": "gzip on;"}):
+        for keys in ({}, {"nginx_server_extra": "etag on;"}):
             run = serve([app("shop", **keys)], "--tags", "nginx", check=False)
             for one in shops:
                 said = re.findall(rf"^fatal: \[{one.inventory_name}\].*$", run.output, re.MULTILINE)
