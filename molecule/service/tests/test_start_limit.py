@@ -64,7 +64,7 @@ def starts(one, since):
 def is_down(one):
     answer = one.get("/process")
     assert answer.status == 503
-    assert answer.headers["Content-Type"] == "text/html"
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
     assert "Temporarily unavailable" in answer.body
     return answer
 
