@@ -24,6 +24,7 @@ NULL = None
 
 # Linux, <linux/sched.h>, <linux/personality.h>, <sys/ptrace.h>, <sys/mount.h> and <sys/klog.h>.
 CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
+MS_REC, MS_PRIVATE = 0x4000, 0x40000
 ADDR_NO_RANDOMIZE = 0x40000
 PTRACE_TRACEME, PTRACE_ATTACH, PTRACE_DETACH = 0, 16, 17
 KLOG_READ_ALL = 3
@@ -157,8 +158,9 @@ def be_traced(_by: str) -> None:
 
 
 def mount(path: str) -> None:
-    """A tmpfs over a directory, seen by nobody else."""
+    """A tmpfs over a directory, seen by nobody else: systemd shares the mounts of a machine with copies of them."""
     call("unshare", CLONE_NEWNS)
+    call("mount", b"none", b"/", NULL, MS_REC | MS_PRIVATE, NULL)
     call("mount", b"tmpfs", path.encode(), b"tmpfs", 0, NULL)
 
 
