@@ -56,7 +56,7 @@ def test_an_application_with_every_key_has_no_problems(check: Check, app: App, s
     every = {
         "state": "present",
         "remove_data": False,
-        "domains": ["shop.example.com", "*.shop.example.com", "192.0.2.1"],
+        "domains": ["shop.example.com", "*.shop.example.com"],
         "exclude": ["/docs/"],
         "python": "/usr/bin/python3.11",
         "requirements": "requirements.txt",
@@ -127,6 +127,7 @@ def test_an_application_with_every_key_has_no_problems(check: Check, app: App, s
             "hsts_subdomains": True,
             "http2": False,
             "http3": True,
+            "acme": {"directory": "production"},
         },
         "trusted_proxies": ["10.0.0.0/8", "2001:db8::1"],
         "static": [{"url": "/media/", "path": "/srv/media"}],
