@@ -33,6 +33,10 @@ options:
     type: list
     elements: str
     default: []
+"""
+
+    PUBLIC = r"""
+options:
   public:
     description: Directories of the source that everyone on the host may read, as nginx has to where it serves them;
       relative paths without C(.) and C(..).

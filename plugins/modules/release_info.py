@@ -15,6 +15,7 @@ description:
 extends_documentation_fragment:
   - wsgiops.flask.application
   - wsgiops.flask.application.source
+  - wsgiops.flask.application.public
 options:
   code:
     description: Digest of the source. Computed on the controller from O(source); not for playbooks.

@@ -15,6 +15,7 @@ description:
 extends_documentation_fragment:
   - wsgiops.flask.application
   - wsgiops.flask.application.source
+  - wsgiops.flask.application.public
   - wsgiops.flask.application.lock
 options:
   code:
