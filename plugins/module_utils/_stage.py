@@ -33,16 +33,20 @@ def is_staged(layout: Layout, digest: str, public: t.Optional[t.Sequence[str]] =
         return False
 
 
-def publish(layout: Layout, digest: str, public: t.Sequence[str]) -> None:
-    """Let everyone read some directories of staged code, and nothing else of it."""
-    _make_read_only(os.path.join(layout.code_store, digest), layout.name, public)
+def publish(layout: Layout, public: t.Sequence[str]) -> None:
+    """Let everyone read some directories of all staged code, and nothing else of it.
+
+    Of older code as well: after a rollback nginx serves files of that.
+    """
+    for digest in os.listdir(layout.code_store):
+        _make_read_only(os.path.join(layout.code_store, digest), layout.name, public)
 
 
 def stage(layout: Layout, digest: str, archive: str, public: t.Sequence[str] = ()) -> None:
     """Unpack ``archive`` and give it its place in the code store with one rename.
 
     :param archive: path of the tar file on this host.
-    :param public: relative paths of the directories that everyone may read.
+    :param public: relative paths of the directories that everyone may read, of other code on this host too.
     :raises ValueError: when the archive does not hold the code of ``digest``; nothing is left behind.
     :raises OSError: as the system says (a full disk, say); nothing is left behind.
     """
@@ -68,6 +72,7 @@ def stage(layout: Layout, digest: str, archive: str, public: t.Sequence[str] = (
         raise
     _files.sync_directory(layout.code_store)
     _clear_leftovers(layout.code_store)
+    publish(layout, public)
 
 
 def _clear_leftovers(store: str) -> None:

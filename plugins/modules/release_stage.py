@@ -85,7 +85,7 @@ def main():
             _files.ensure_directory(layout.code_store, 0o755)
             # A run that was waited for may have staged it, and what serves may run from it by now.
             if is_staged(layout, code):
-                publish(layout, code, public)
+                publish(layout, public)
             else:
                 stage(layout, code, module.params["archive"], public)
     except (Locked, OSError, ValueError) as error:

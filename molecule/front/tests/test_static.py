@@ -104,6 +104,17 @@ def test_a_file_that_changed_is_another_to_those_who_have_it(served, assets, sho
     assert {ask(one, "/assets/css/style.css").body for one in shops} == {"a { color: red }\n"}
 
 
+def test_a_rollback_to_before_they_were_static_serves_them_too(assets, shop, serve, shops):
+    serve()
+    (assets / "kept.js").write_text("kept(1)\n")
+    shop.site(static=STATIC)
+    assert {ask(one, "/assets/kept.js").body for one in shops} == {"kept(1)\n"}
+    shop.rollback(static=STATIC)
+    for one in shops:
+        assert ask(one, "/assets/kept.js").body == "kept()\n"
+        assert last_line(one)["upstream_duration"] is None
+
+
 def test_what_the_application_writes_is_served_and_nothing_beside_it(served, shops):
     for one in shops:
         assert ask(one, "/writes?name=one.txt").status == 200

@@ -280,9 +280,9 @@ def test_what_is_public_is_changed_in_place(layout: Layout, pages: Source) -> No
     root = Path(layout.code_store, pages.digest)
     place = root.stat().st_ino
     assert modes(root) == {}
-    publish(layout, pages.digest, ["shop/static"])
+    publish(layout, ["shop/static"])
     assert modes(root) == OPEN
-    publish(layout, pages.digest, [])
+    publish(layout, [])
     assert modes(root) == {}
     assert root.stat().st_ino == place
 
@@ -294,9 +294,18 @@ def test_code_is_staged_with_what_is_public_as_wanted(layout: Layout, pages: Sou
     assert not is_staged(layout, pages.digest, ["shop/templates", "shop/static"])
     # Whoever does not ask takes both.
     assert is_staged(layout, pages.digest)
-    publish(layout, pages.digest, [])
+    publish(layout, [])
     assert is_staged(layout, pages.digest)
     assert is_staged(layout, pages.digest, [])
+
+
+def test_older_code_is_public_alike(layout: Layout, pages: Source, source: Source, tmp_path: Path) -> None:
+    """A rollback leads to it, and nginx's site stays as it is."""
+    stage(layout, pages.digest, pages.archive)
+    stage(layout, source.digest, source.archive, ["shop/static"])
+    assert modes(Path(layout.code_store, pages.digest)) == OPEN
+    stage(layout, source.digest, source.archive)
+    assert modes(Path(layout.code_store, pages.digest)) == {}
 
 
 @pytest.mark.parametrize("mode", [0o642, 0o660, 0o600])
