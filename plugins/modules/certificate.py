@@ -15,6 +15,8 @@ description:
   - What nginx would refuse or clients would not take is refused before anything is changed.
 requirements:
   - The command C(openssl) of OpenSSL 3.0 or later.
+extends_documentation_fragment:
+  - wsgiops.flask.transaction
 options:
   name:
     description: The application's name, for messages.
@@ -66,16 +68,6 @@ options:
         the service. Run whenever it is given.
       - When it fails, the module warns if what is in place is the pair in O(lineage), good for all O(domains), as
         clients notice nothing yet, and fails otherwise.
-    type: list
-    elements: str
-    default: []
-  check:
-    description: Command, as a list, that succeeds when the configuration is right.
-    type: list
-    elements: str
-    default: []
-  apply:
-    description: Command, as a list, that makes the service take the configuration over.
     type: list
     elements: str
     default: []

@@ -13,6 +13,8 @@ description:
     When the check or the take-over fails, the previous files are back and the service is told so again.
   - One round trip for any number of files.
   - A run that died before the take-over is finished by the next one, also when the files are as wanted by then.
+extends_documentation_fragment:
+  - wsgiops.flask.transaction
 options:
   files:
     description: Files to have.
@@ -52,16 +54,6 @@ options:
       leads to. What somebody changed stays.
     type: list
     elements: path
-    default: []
-  check:
-    description: Command, as a list, that succeeds when the configuration is right.
-    type: list
-    elements: str
-    default: []
-  apply:
-    description: Command, as a list, that makes the service take the configuration over.
-    type: list
-    elements: str
     default: []
 attributes:
   check_mode:
