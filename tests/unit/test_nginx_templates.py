@@ -252,6 +252,24 @@ def test_the_site_tells_where_probes_meet_the_application(render: Render, keys: 
     assert told["content"] == f"{url}\n"
 
 
+@pytest.mark.parametrize(
+    ("keys", "seen", "logged"),
+    [
+        ({}, "/ready:200", False),
+        ({}, "/ready:204", False),
+        ({}, "/ready:503", True),
+        ({}, "/readyz:200", True),
+        ({"prefix": "/shop", "health": {"ready": "/a.b?c=d"}}, "/shop/a.b:200", False),
+        ({"prefix": "/shop", "health": {"ready": "/a.b?c=d"}}, "/shop/a-b:200", True),
+    ],
+)
+def test_good_answers_to_health_checks_are_not_logged(render: Render, keys: Keys, seen: str, logged: bool) -> None:
+    """The pattern as nginx reads it: two backslashes between quotes are one."""
+    [pattern] = re.findall(r'^    "~(.*):2\[0-9\]\[0-9\]\$" 0;$', render(SITE, keys), re.MULTILINE)
+    found = re.search(pattern.replace("\\\\", "\\") + ":2[0-9][0-9]$", seen)
+    assert (found is None) == logged
+
+
 def test_users_are_a_secret_file_of_nginx(render: Render) -> None:
     keys = {"access": {"users": {"alice": "$6$a", "bob": "$6$b"}}}
     [users] = [file for file in render("__nginx_files", keys) if "secret" in file]
