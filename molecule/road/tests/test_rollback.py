@@ -90,7 +90,7 @@ def test_a_rollback_to_what_is_not_there_says_what_there_is(shop, shops):
 
 DAMAGES = [
     ("echo '# by hand' >> {home}/gunicorn.conf.py", "was changed on the host"),
-    ("chmod o+r {home}/code/wsgi.py", "is gone or was changed"),
+    ("chmod o+w {home}/code/wsgi.py", "is gone or was changed"),
     ("rm {home}/venv/bin/gunicorn", "virtual environment"),
 ]
 
