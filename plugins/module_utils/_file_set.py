@@ -18,7 +18,18 @@ PENDING_DIRECTORY = "/run/wsgiops.flask"
 
 
 class FileSetError(Exception):
-    """A refused configuration; the text holds the words of the command that refused it."""
+    """A refused configuration; the text holds the words of what refused it."""
+
+
+class _Unserved(FileSetError):
+    """A configuration that the service took over, and with which it does not serve."""
+
+
+class Probe(t.Protocol):
+    """A question to a service that has taken its configuration over."""
+
+    def problem(self) -> str:
+        """What is wrong with how it serves, empty for nothing."""
 
 
 class _Before(t.NamedTuple):
@@ -39,6 +50,7 @@ class FileSet:
     :param check: command that succeeds when the configuration, with the files in place, is right; empty for none.
     :param apply: command that makes the service take it over; empty for none.
     :param secret: paths of those files whose text no diff shows.
+    :param probe: asked after the take-over; ``None`` for nothing to ask.
     """
 
     def __init__(
@@ -48,12 +60,14 @@ class FileSet:
         check: t.Sequence[str],
         apply: t.Sequence[str],
         secret: t.Collection[str] = (),
+        probe: t.Optional[Probe] = None,
     ) -> None:
         self._write = [wanted for wanted in files if not _files.matches(wanted)]
         self._remove = [path for path in absent if os.path.lexists(path)]
         self._check = list(check)
         self._apply = list(apply)
         self._secret = frozenset(secret)
+        self._probe = probe
         self._note = os.path.join(PENDING_DIRECTORY, hashlib.sha256("\0".join(apply).encode()).hexdigest()[:16])
 
     @property
@@ -82,7 +96,7 @@ class FileSet:
     def commit(self) -> None:
         """Carry the transaction out.
 
-        :raises FileSetError: when the check or the take-over failed; the previous files are back.
+        :raises FileSetError: when the check, the take-over or the probe failed; the previous files are back.
         """
         before = {path: _snapshot(path) for path in self.paths}
         if self._apply:
@@ -95,11 +109,18 @@ class FileSet:
                 _files.write(wanted)
             _command(self._check)
             _command(self._apply)
+            problem = self._probe.problem() if self._probe is not None else ""
+            if problem:
+                raise _Unserved("{0}. Files that this run changed are as before".format(problem))
         except BaseException as error:
             for path, state in before.items():
                 _restore(path, state)
-            if isinstance(error, FileSetError) and before:
-                _command(self._apply, quiet=True)
+            if not (isinstance(error, FileSetError) and before):
+                raise
+            is_back = _command(self._apply, quiet=True)
+            if isinstance(error, _Unserved):
+                outcome = "and in use again" if is_back else "but could not be taken over again"
+                raise FileSetError("{0}, {1}.".format(error, outcome)) from None
             raise
         self._end()
 
@@ -166,13 +187,13 @@ def _restore(path: str, before: _Before) -> None:
             os.fchmod(handle.fileno(), before.mode)
 
 
-def _command(command: t.Sequence[str], quiet: bool = False) -> None:
-    """Run a command of the transaction.
+def _command(command: t.Sequence[str], quiet: bool = False) -> bool:
+    """Run a command of the transaction; whether it succeeded.
 
     :raises FileSetError: when it fails or does not exist, unless ``quiet``.
     """
     if not command:
-        return
+        return True
     try:
         done = subprocess.run(
             command,
@@ -191,3 +212,4 @@ def _command(command: t.Sequence[str], quiet: bool = False) -> None:
         # A script that is one word of the command is no name for it.
         name = " ".join("..." if "\n" in word else word for word in command)
         raise FileSetError(said.format(name, output))
+    return not failed

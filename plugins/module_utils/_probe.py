@@ -24,6 +24,10 @@ class NoAnswer(Exception):
     """There was no answer; the text says why."""
 
 
+class TooSlow(NoAnswer):
+    """There was none in time, of somebody who may be about to give one."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Answer:
     """An HTTP answer; ``seconds`` from the connection's beginning to the end of the body."""
@@ -115,10 +119,12 @@ def _ask(
             if pointless():
                 raise NoAnswer("none before its main process ended")
             if time.monotonic() >= deadline:
-                raise NoAnswer("none within {0:g} s".format(round(timeout, 1)))
+                raise TooSlow("none within {0:g} s".format(round(timeout, 1)))
         response = connection.getresponse()
         body = response.read(BODY_LIMIT).decode("utf-8", "replace")
         return Answer(response.status, body, response.getheader("Location") or "", time.monotonic() - start)
+    except socket.timeout as error:
+        raise TooSlow(str(error)) from None
     except (OSError, http.client.HTTPException) as error:
         raise NoAnswer(str(error) or type(error).__name__) from None
     finally:

@@ -9,8 +9,9 @@ module: file_set
 version_added: 0.1.0
 short_description: Change a set of configuration files as one transaction
 description:
-  - Puts files in place and takes others away, has the whole configuration checked, and has the service take it over.
-    When the check or the take-over fails, the previous files are back and the service is told so again.
+  - Puts files in place and takes others away, has the whole configuration checked, has the service take it over, and
+    asks whether it serves. When the check, the take-over or the probe fails, the previous files are back and the
+    service is told so again.
   - One round trip for any number of files.
   - A run that died before the take-over is finished by the next one, also when the files are as wanted by then.
 extends_documentation_fragment:
@@ -55,9 +56,42 @@ options:
     type: list
     elements: path
     default: []
+  probe:
+    description:
+      - Application that nginx has to hand on after the take-over. Where it does not, the previous files are back.
+      - When the application itself answers that it is ready, so it has to through nginx; three wrong answers in a row
+        are a failure. When it does not, it is enough that nginx answers or waits for it.
+      - Nothing is asked where no file changes, and on a host that has no release of the application.
+    type: dict
+    suboptions:
+      name:
+        description: The application's name, for messages.
+        type: str
+        required: true
+      url:
+        description: Where a client on the host meets it - scheme, address, and the path under which it is mounted.
+          Nowhere when empty; then nothing is asked.
+        type: str
+        required: true
+      host:
+        description: Host header.
+        type: str
+        required: true
+      path:
+        description: Path of the readiness route.
+        type: str
+        required: true
+      status:
+        description: HTTP status that means ready.
+        type: int
+        default: 200
+      upstream:
+        description: Unix socket of the application, in the directory of its current release.
+        type: path
+        required: true
 attributes:
   check_mode:
-    description: Compares, and runs none of the commands.
+    description: Compares, runs none of the commands and asks nothing.
     support: full
   diff_mode:
     description: Shows the text of every file that differs.
@@ -74,6 +108,12 @@ EXAMPLES = r"""
         content: "{{ lookup('ansible.builtin.template', 'site.conf.j2') }}"
     check: [nginx, -t, -q]
     apply: [systemctl, reload-or-restart, nginx.service]
+    probe:
+      name: shop
+      url: https://127.0.0.1
+      host: shop.example.com
+      path: /ready
+      upstream: /opt/shop/current/socket
 """
 
 RETURN = r"""
@@ -86,7 +126,7 @@ paths:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.wsgiops.flask.plugins.module_utils import _file_set, _files
+from ansible_collections.wsgiops.flask.plugins.module_utils import _file_set, _files, _site_probe
 
 
 def wanted_files(module):
@@ -123,13 +163,25 @@ def main():
             "absent_if_stock": {"type": "list", "elements": "path", "default": []},
             "check": {"type": "list", "elements": "str", "default": []},
             "apply": {"type": "list", "elements": "str", "default": []},
+            "probe": {
+                "type": "dict",
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "url": {"type": "str", "required": True},
+                    "host": {"type": "str", "required": True},
+                    "path": {"type": "str", "required": True},
+                    "status": {"type": "int", "default": 200},
+                    "upstream": {"type": "path", "required": True},
+                },
+            },
         },
         supports_check_mode=True,
     )
     params = module.params
     absent = params["absent"] + [path for path in params["absent_if_stock"] if _file_set.is_stock(path)]
     secret = [item["path"] for item in params["files"] if item["secret"] is not None]
-    transaction = _file_set.FileSet(wanted_files(module), absent, params["check"], params["apply"], secret)
+    probe = _site_probe.site_probe(params["probe"]) if params["probe"] is not None else None
+    transaction = _file_set.FileSet(wanted_files(module), absent, params["check"], params["apply"], secret, probe)
     try:
         result = {"changed": transaction.pending, "paths": transaction.paths, "diff": transaction.diff()}
         if transaction.pending and not module.check_mode:

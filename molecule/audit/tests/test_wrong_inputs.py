@@ -15,6 +15,9 @@ CLEAR = "clear-text-password"
 KEY = Issued("shop.example.com").key
 CERTIFICATE = Issued("shop.example.com").certificate
 
+# Seconds for which a site that does not serve may be there: two reloads and three probes, on a busy host.
+WINDOW = 3.0
+
 # Keys, each of them wrong in one way, and what the line of the error about it starts with.
 WRONG = [
     ({"domains": []}, "domains: at least one"),
@@ -172,6 +175,45 @@ def test_what_nginx_alone_can_refuse_is_told_in_its_words(serve, app, shops, key
     run = serve([app("shop", **keys)], "--tags", "nginx", check=False)
     assert_refused(run, shops, *words, "files that this run changed are as before")
     assert [state(one) for one in shops] == before
+
+
+@pytest.mark.parametrize(
+    ("keys", "word"),
+    [
+        ({"nginx_server_extra": "return 500;"}, "was answered with status 500"),
+        ({"nginx_server_extra": "return 444;"}, "got no answer"),
+        ({"nginx_location_extra": "deny all;"}, "was answered with status 403"),
+        ({"nginx_location_extra": "rewrite ^/ready /nowhere break;"}, "was answered with status 404"),
+        ({"tls": TLS, "nginx_location_extra": "return 404;"}, "was answered with status 404"),
+    ],
+    ids=str,
+)
+def test_what_nginx_takes_and_does_not_serve_is_taken_back(serve, app, shops, keys, word):
+    """What it costs is the requests of the moment from the reload to the third wrong answer and the reload back."""
+    before = [state(one) for one in shops]
+    with contextlib.ExitStack() as stack:
+        streams = [stack.enter_context(traffic.traffic(one.address, "/audit/x", DOMAIN, rate=25)) for one in shops]
+        run = serve([app("shop", **keys)], "--tags", "nginx", check=False)
+    assert_refused(run, shops, word, "itself answered with 200", "as before, and in use again", "Host shop.example.com")
+    if "tls" not in keys:
+        assert [state(one) for one in shops] == before
+    for stream in streams:
+        wrong = [outcome.started for outcome in stream.outcomes if not outcome.ok]
+        print(f"{len(wrong)} of {len(stream.outcomes)} failed", "within", max(wrong, default=0) - min(wrong, default=0))
+        assert not wrong or max(wrong) - min(wrong) < WINDOW, stream.explain()
+
+
+def test_a_site_is_changed_while_the_application_is_down(serve, old_site, app, shops):
+    for one in shops:
+        one.run("systemctl stop %s %s", f"shop@{one.release}.socket", f"shop@{one.release}.service")
+    serve([app("shop", nginx_server_extra="etag on;")], "--tags", "nginx")
+    run = serve([app("shop", nginx_server_extra="return 444;")], "--tags", "nginx", check=False)
+    for one in shops:
+        assert "the application itself gives no answer" in run.error(one.inventory_name)
+    serve([old_site], "--tags", "nginx")
+    for one in shops:
+        one.run("systemctl start %s", f"shop@{one.release}.socket")
+        assert_serves(one)
 
 
 OTHER = "server { listen 80; server_name other.example.com; return 200 theirs; }"

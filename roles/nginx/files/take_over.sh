@@ -23,6 +23,7 @@ if ! systemctl is-active --quiet nginx.service; then
   exit 1
 fi
 
+# Their files status in proc(5).
 children() { grep -ls "^PPid:[[:space:]]*$master\$" /proc/[0-9]*/status || true; }
 
 is_followed() {
@@ -33,6 +34,14 @@ is_followed() {
     esac
   done
   return 1
+}
+
+# Whether no process of before takes connections any more. A worker that no longer does says so in its title
+# (ngx_worker_process_cycle in src/os/unix/ngx_process_cycle.c); the other processes end.
+are_gone() {
+  for child in $before; do
+    ! [ -e "$child" ] || grep -qs 'is shutting down' "${child%status}cmdline" || return 1
+  done
 }
 
 refusal() { tail -c "+$((size + 1))" "$LOG" 2>/dev/null | grep -F "[emerg] $master#" | words; }
@@ -51,6 +60,13 @@ until is_followed; do
   if [ "$tries" -gt "$AFTER_A_REFUSAL" ] && [ -n "$(refusal)" ]; then
     tries=$AFTER_A_REFUSAL
   fi
+  sleep 0.1
+  tries=$((tries - 1))
+done
+
+# What is asked from here on, the new configuration answers.
+tries=$PATIENCE
+until are_gone || [ "$tries" -eq 0 ]; do
   sleep 0.1
   tries=$((tries - 1))
 done

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,22 +98,38 @@ esac""",
     )
 
 
-@pytest.fixture
-def main(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    """A process with a child, that gets another one when the file "follow" is there."""
-    program = f"sleep 99 & until [ -e {tmp_path}/follow ]; do read -t 0.05 < {tmp_path}/pipe; done; sleep 98 & wait"
+def children(process: subprocess.Popen[bytes]) -> list[str]:
+    found = subprocess.run(["pgrep", "-a", "-P", str(process.pid)], capture_output=True, text=True, check=False)
+    return found.stdout.splitlines()
+
+
+@pytest.fixture(params=["ends", "drains"])
+def main(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """A process with a child. With the file "follow" it gets another one, and the first one ends its work after it."""
+    # Not in the text of the program, which is part of what its processes are called.
+    monkeypatch.setenv("DRAINING", "nginx: worker process is shutting down")
+    afterwards = {"ends": "", "drains": 'exec -a "$DRAINING" sleep 97'}[request.param]
+    old = f"until [ -e {tmp_path}/old-ends ]; do sleep 0.05; done; touch {tmp_path}/old-ended; {afterwards}"
+    wait = f"until [ -e {tmp_path}/follow ]; do read -t 0.05 < {tmp_path}/pipe; done"
+    program = f"({old}) & {wait}; sleep 98 & sleep 0.5; touch {tmp_path}/old-ends; wait"
     subprocess.run(["mkfifo", tmp_path / "pipe"], check=True)
     process = subprocess.Popen(["bash", "-c", f"exec 9<>{tmp_path}/pipe; {program}"], start_new_session=True)
     monkeypatch.setenv("MAIN", str(process.pid))
+    while not children(process):
+        time.sleep(0.01)
     yield process
     subprocess.run(["kill", "--", f"-{process.pid}"], check=False)
     process.wait()
 
 
-def test_a_reload_that_is_followed_ends_well(script: Script, command: Command, tmp_path: Path, main) -> None:
+def test_a_reload_ends_well_once_only_new_workers_serve(
+    script: Script, command: Command, tmp_path: Path, main: subprocess.Popen[bytes]
+) -> None:
     systemctl(command, f"touch {tmp_path}/follow")
     done = script("take_over.sh")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "old-ended").exists()
+    assert any("sleep 98" in child for child in children(main))
 
 
 def test_a_stopped_nginx_is_started(script: Script, command: Command) -> None:

@@ -182,6 +182,50 @@ def test_commands_speak_english(etc: Path, monkeypatch: pytest.MonkeyPatch) -> N
         FileSet([wanted(etc / "site", "")], [], shell("echo locale $LC_ALL; exit 1"), []).commit()
 
 
+class Asked:
+    """A probe that finds what it is told to."""
+
+    def __init__(self, problem: str, look: Callable[[], object] = lambda: None) -> None:
+        self.found: list[object] = []
+        self._problem, self._look = problem, look
+
+    def problem(self) -> str:
+        self.found.append(self._look())
+        return self._problem
+
+
+def test_a_probe_is_asked_once_after_the_take_over(etc: Path, tmp_path: Path, notes: Path) -> None:
+    log = tmp_path / "log"
+    probe = Asked("", log.read_text)
+    change = [wanted(etc / "site", "new\n")]
+    FileSet(change, [], [], shell(f"echo apply >> {log}"), probe=probe).commit()
+    assert probe.found == ["apply\n"]
+    assert not FileSet(change, [], [], shell(f"echo apply >> {log}"), probe=probe).pending
+    assert not notes.exists()
+
+
+@pytest.mark.parametrize(
+    ("again", "outcome"), [("true", "and in use again"), ("false", "but could not be taken over again")]
+)
+def test_what_does_not_serve_is_taken_back(etc: Path, tmp_path: Path, again: str, outcome: str) -> None:
+    (etc / "site").write_text("old\n")
+    told = tmp_path / "told"
+    apply = shell(f"cat {etc}/site >> {told}; if [ $(wc -l < {told}) = 2 ]; then {again}; fi")
+    change = FileSet([wanted(etc / "site", "new\n")], [], [], apply, probe=Asked("shop: status 500"))
+    with pytest.raises(FileSetError) as refused:
+        change.commit()
+    assert str(refused.value) == f"shop: status 500. Files that this run changed are as before, {outcome}."
+    assert (etc / "site").read_text() == "old\n"
+    assert told.read_text() == "new\nold\n"
+
+
+def test_what_is_not_taken_over_is_not_asked(etc: Path) -> None:
+    probe = Asked("")
+    with pytest.raises(FileSetError):
+        FileSet([wanted(etc / "site", "new\n")], [], [], shell("false"), probe=probe).commit()
+    assert probe.found == []
+
+
 # --- one that was interrupted -------------------------------------------------------------------------------------
 
 

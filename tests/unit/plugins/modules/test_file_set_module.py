@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.wsgiops.flask.plugins.module_utils import _file_set
 from ansible_collections.wsgiops.flask.plugins.modules import file_set
+from ansible_collections.wsgiops.flask.tests.unit.plugins.host import Front, Host, UnixServer
 
 Run = Callable[..., dict[str, t.Any]]
 
@@ -103,3 +104,30 @@ def test_stock_files_alone_go(etc: Path, run_module: Run, monkeypatch: pytest.Mo
     result = run_module(file_set, {"absent_if_stock": [str(etc / "old"), str(etc / "changed")]})
     assert result["paths"] == [str(etc / "old")]
     assert os.listdir(etc) == ["changed"]
+
+
+def test_a_site_that_hands_nothing_on_is_taken_back(
+    host: Host, front: Front, arguments: dict[str, t.Any], etc: Path, run_module: Run
+) -> None:
+    server = UnixServer(host.layout.upstream)
+    server.serve()
+    probe = {"name": "shop", "url": front.url + "/nowhere", "host": "shop.example.com", "path": "/ready"}
+    arguments["probe"] = {**probe, "upstream": host.layout.upstream}
+    front.says = {None: 403}  # type: ignore[dict-item]
+    result = run_module(file_set, arguments)
+    assert result["failed"]
+    assert "shop: nginx does not serve the application" in result["msg"]
+    assert not (etc / "site").exists()
+    front.says.clear()
+    asked = len(front.requests)
+    assert run_module(file_set, arguments, check_mode=True)["changed"]
+    assert len(front.requests) == asked
+    for changed in (True, False):
+        assert run_module(file_set, arguments)["changed"] is changed
+        assert len(front.requests) == asked + 1
+    server.close()
+
+
+def test_where_a_client_meets_something_else_nothing_is_asked(arguments: dict[str, t.Any], run_module: Run) -> None:
+    probe = {"name": "shop", "url": "", "host": "shop.example.com", "path": "/ready", "upstream": "/"}
+    assert run_module(file_set, {**arguments, "probe": probe})["changed"]
