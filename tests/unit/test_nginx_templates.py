@@ -300,14 +300,23 @@ def test_further_directives_stand_where_they_belong(render: Render) -> None:
 
 
 def test_directories_of_media_are_made_before_nginx_serves_them(render: Render) -> None:
-    keys = {"static": [{"url": "/m/", "path": "/var/lib/shop/media"}, {"url": "/s/", "path": "/srv/s"}]}
+    paths = ["/var/lib/shop/media", "/srv/s", "/var/lib/shop/a/b/two", "/var/lib/shop/a/one", "/var/lib/shop/media/x/y"]
+    keys = {"static": [{"url": f"/{number}/", "path": path} for number, path in enumerate(paths)]}
     [made] = [file for file in render("__nginx_files", keys) if file["path"] == "/etc/tmpfiles.d/shop.conf"]
-    assert re.findall("^d .*", made["content"], re.MULTILINE) == ["d /var/lib/shop/media 2750 shop www-data"]
+    assert re.findall("^d .*", made["content"], re.MULTILINE) == [
+        "d /var/lib/shop/a 0751 shop shop",
+        "d /var/lib/shop/a/b 0751 shop shop",
+        "d /var/lib/shop/a/b/two 2750 shop www-data",
+        "d /var/lib/shop/a/one 2750 shop www-data",
+        "d /var/lib/shop/media 2750 shop www-data",
+        "d /var/lib/shop/media/x 0751 shop shop",
+        "d /var/lib/shop/media/x/y 2750 shop www-data",
+    ]
     reload = render("__nginx_apply", {})
     create = "systemd-tmpfiles --create /etc/tmpfiles.d/shop.conf"
     assert render("__nginx_site_apply", keys) == ["sh", "-c", f'{create} && exec "$@"', "sh", *reload]
-    assert render("__nginx_site_apply", {"static": keys["static"][1:]}) == reload
-    assert "/etc/tmpfiles.d/shop.conf" in render("__nginx_files_gone", {"static": keys["static"][1:]})
+    assert render("__nginx_site_apply", {"static": keys["static"][1:2]}) == reload
+    assert "/etc/tmpfiles.d/shop.conf" in render("__nginx_files_gone", {"static": keys["static"][1:2]})
 
 
 @pytest.mark.parametrize(("prefix", "locations"), [("", ["^~ /s/"]), ("/shop", ["^~ /shop/s/"])])

@@ -12,6 +12,7 @@ DOMAIN = "shop.example.com"
 STATIC = [
     {"url": "/assets/", "path": "reference/assets", "cache": 60},
     {"url": "/media/", "path": "/var/lib/shop/media"},
+    {"url": "/deep/", "path": "/var/lib/shop/by/the/year"},
 ]
 LOG = "/var/log/nginx/shop.access.log"
 
@@ -120,6 +121,8 @@ def test_what_the_application_writes_is_served_and_nothing_beside_it(served, sho
         assert ask(one, "/writes?name=one.txt").status == 200
         assert ask(one, "/writes?name=deep/two.txt").status == 200
         assert ask(one, "/media/one.txt").body == ask(one, "/media/deep/two.txt").body == "written"
+        one.run("runuser -u shop -- sh -c %s", "echo deep > /var/lib/shop/by/the/year/deep.txt")
+        assert ask(one, "/deep/deep.txt").body == "deep\n"
         one.run("sh -c %s", "echo secret > /var/lib/shop/secret && chmod 644 /var/lib/shop/secret")
         assert ask(one, "/media/../secret").status == 404
         with one.host.sudo():
