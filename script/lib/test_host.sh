@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# Test hosts: containers that boot systemd and are reached over SSH, as a VM is. This file is what script/test-host
-# does; it is sourced after environment.sh, and sources test_host_image.sh, which knows how an image is made.
+# Test hosts: containers that boot systemd, or that have none (test_host_init), and are reached over SSH, as a VM is. This
+# file is what script/test-host does; it is sourced after environment.sh, and sources test_host_image.sh, which knows how
+# an image is made.
 #
 # podman runs them, as root, with a store, a network and a configuration of its own, so that neither the machine's other
 # containers nor its podman settings matter:
@@ -124,10 +125,14 @@ check_image_name() { image_suite "$1" >/dev/null || die "unknown image '$1': the
 image_tag() { echo "localhost/wsgiops-test-host:$1-$(image_recipe_sum "$1")"; }
 
 import_image() {
-  local image=$1 tag=$2 id
+  local image=$1 tag=$2 id changes
+  case "$(image_kind "$image")" in
+    systemd) changes=(--change 'CMD ["/sbin/init"]' --change STOPSIGNAL=SIGRTMIN+3) ;;
+    plain) changes=(--change 'CMD ["/usr/local/sbin/test-host-init"]' --change STOPSIGNAL=SIGTERM) ;;
+  esac
   # Tagged only when the whole archive went through: import itself would be content with a part of it.
-  id=$(image_tar "$image" | podman_here import --quiet --change 'CMD ["/sbin/init"]' --change STOPSIGNAL=SIGRTMIN+3 \
-    --change "LABEL wsgiops.image=$CHECKOUT_ID-$image" -)
+  id=$(image_tar "$image" |
+    podman_here import --quiet "${changes[@]}" --change "LABEL wsgiops.image=$CHECKOUT_ID-$image" -)
   podman_here tag "$id" "$tag"
 }
 
@@ -235,11 +240,10 @@ write_pip_conf() {
 # What makes a host out of an image, as a tree under DIR: names, keys, trust, proxies.
 write_identity() {
   local dir=$1 name=$2 certificates='' proxy
-  mkdir -p "$dir"/{etc/ssh,etc/apt/apt.conf.d,root/.ssh,home/admin/.ssh,usr/local/share/ca-certificates}
+  mkdir -p "$dir"/{etc/ssh,etc/apt/apt.conf.d,root/.ssh,home/{admin,deploy}/.ssh,usr/local/share/ca-certificates}
   printf '127.0.0.1\tlocalhost\n127.0.1.1\t%s\n::1\tlocalhost ip6-localhost ip6-loopback\n' "$name" >"$dir/etc/hosts"
   ssh-keygen -q -t ed25519 -N '' -C "root@$name" -f "$dir/etc/ssh/ssh_host_ed25519_key" </dev/null
-  cp "$SSH_KEY.pub" "$dir/root/.ssh/authorized_keys"
-  cp "$SSH_KEY.pub" "$dir/home/admin/.ssh/authorized_keys"
+  tee "$dir"/{root,home/admin,home/deploy}/.ssh/authorized_keys <"$SSH_KEY.pub" >/dev/null
   write_local_certificates "$dir/usr/local/share/ca-certificates"
   [ -z "$(ls "$dir/usr/local/share/ca-certificates")" ] || certificates=yes
   write_environment "$certificates" >"$dir/etc/environment"
@@ -249,15 +253,16 @@ write_identity() {
   [ -z "$proxy" ] || printf 'Acquire::http::Proxy "%s";\n' "$proxy" >"$dir/etc/apt/apt.conf.d/80proxy"
   chmod -R u=rwX,go=rX "$dir"
   chmod 0600 "$dir/etc/ssh/ssh_host_ed25519_key"
-  chmod 0700 "$dir/root" "$dir/root/.ssh" "$dir/home/admin/.ssh"
+  chmod 0700 "$dir/root" "$dir"/{root,home/admin,home/deploy}/.ssh
 }
 
 identity_archive() {
   local name=$1 archive=$2 tree=$2.d
   write_identity "$tree" "$name"
   tar -C "$tree" -cf "$archive" --owner=0 --group=0 etc root usr
-  # 1000: the first user of the image.
+  # The users of the image, in the order in which test_host_setup adds them.
   tar -C "$tree" -rf "$archive" --owner=1000 --group=1000 home/admin/.ssh
+  tar -C "$tree" -rf "$archive" --owner=1001 --group=1001 home/deploy/.ssh
   rm -r -- "$tree"
 }
 
@@ -348,21 +353,30 @@ limit_options() {
   printf '%s\n' --ulimit "nofile=$files:$files" --ulimit "nproc=$processes:$processes"
 }
 
-# /run is mounted here as it is on a real machine; podman's own mode of 1777 would hide missing permissions. The
-# journal's volume keeps the log over a restart, as a disk does.
+# What the kind of an image asks of podman. /run is mounted here as it is on a real machine; podman's own mode of 1777
+# would hide missing permissions. The journal's volume keeps the log over a restart, as a disk does. Without systemd podman
+# mounts nothing by itself: /run and /tmp are emptied by a boot because they are mounted anew.
+kind_options() {
+  echo --tmpfs=/run:rw,nosuid,nodev,mode=755
+  case "$1" in
+    systemd) printf '%s\n' --systemd=always --volume=/var/log/journal ;;
+    plain) printf '%s\n' --systemd=false --tmpfs=/tmp:rw,nosuid,nodev,mode=1777 ;;
+  esac
+}
+
 create_container() {
-  local name=$1 image=$2 tag=$3 options_sum=$4 archive=$5 container address limits
+  local name=$1 image=$2 tag=$3 options_sum=$4 archive=$5 container address limits mounts
   shift 5
   container=$(container_of "$name")
   ensure_network
   address=$(free_address)
   mapfile -t limits < <(limit_options)
+  mapfile -t mounts < <(kind_options "$(image_kind "$image")")
   podman_here create --name "$container" --hostname "$name" --network "$NETWORK" --ip "$address" \
     --mac-address "$(mac_address "$address")" \
     --label "wsgiops.checkout=$CHECKOUT_ID" --label "wsgiops.name=$name" --label "wsgiops.image=$image" \
     --label "wsgiops.address=$address" --label "wsgiops.options=$options_sum" \
-    --systemd=always --privileged --cgroupns=private --pids-limit=0 --http-proxy=false --no-hosts --tty "${limits[@]}" \
-    --tmpfs /run:rw,nosuid,nodev,mode=755 --volume /var/log/journal \
+    --privileged --cgroupns=private --pids-limit=0 --http-proxy=false --no-hosts --tty "${limits[@]}" "${mounts[@]}" \
     "$@" "$tag"
   podman_here cp --archive=false - "$container:/" <"$archive" || {
     podman_here rm --force --volumes "$container"
@@ -377,19 +391,29 @@ boot_report() {
   log "its container is $(host_field "$name" state); the end of its console, failed units, waiting jobs, warnings:"
   {
     podman_here logs --tail "$LOG_LINES" "$container" || true
-    podman_here exec "$container" sh -c 'systemctl --no-pager --failed; systemctl --no-pager list-jobs
+    podman_here exec "$container" sh -c '[ -d /run/systemd/system ] || exec ps -ef
+      systemctl --no-pager --failed; systemctl --no-pager list-jobs
       journalctl --no-pager --boot --priority warning --lines 20' || true
   } 2>&1 | sed 's/^/    | /' >&2
 }
 
-# Up means: systemd has finished starting, and root can log in.
+# One word for how far a host has come up, as systemd has them: running, degraded, or another; nothing when it does not run.
+boot_state() {
+  local wait='systemctl is-system-running --wait'
+  # What the entry point leaves when it has started everything.
+  [ "$(image_kind "$2")" = systemd ] || wait='until [ -e /run/test-host-is-up ]; do sleep 0.05; done; echo running'
+  podman_here exec "$1" timeout 30 sh -c "$wait" 2>/dev/null || true
+}
+
+# Up means: its init has finished starting, and root can log in.
 wait_until_up() {
-  local name=$1 container address state='' deadline=$((SECONDS + BOOT_SECONDS)) options
+  local name=$1 container address image state='' deadline=$((SECONDS + BOOT_SECONDS)) options
   container=$(container_of "$name")
   address=$(host_address "$name")
+  image=$(host_field "$name" image)
   mapfile -t options < <(ssh_options)
   while ((SECONDS < deadline)); do
-    state=$(podman_here exec "$container" timeout 30 systemctl is-system-running --wait 2>/dev/null) || true
+    state=$(boot_state "$container" "$image")
     if [[ $state == running || $state == degraded ]]; then
       ssh -o ConnectTimeout=2 "${options[@]}" "root@$address" true </dev/null >/dev/null 2>&1 && break
       state="$state, but root cannot log in over SSH"
@@ -402,7 +426,7 @@ wait_until_up() {
     running) ;;
     degraded) log "$name is up, but these units failed: $(failed_units "$container")" ;;
     *)
-      printf 'ERROR: %s did not come up (waited for at most %s s); systemd says: %s\n' \
+      printf 'ERROR: %s did not come up (waited for at most %s s); its init says: %s\n' \
         "$name" "$BOOT_SECONDS" "${state:-nothing}" >&2
       boot_report "$name"
       return "$REPORTED"
@@ -565,7 +589,7 @@ list_command() {
     hosts_as "$fields"
   } |
     while read -r name image address state ports; do
-      printf '%-20s %-9s %-15s %-8s %s\n' "$name" "$image" "$address" "$state" "$ports"
+      printf '%-20s %-14s %-15s %-8s %s\n' "$name" "$image" "$address" "$state" "$ports"
     done
 }
 

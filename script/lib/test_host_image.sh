@@ -1,21 +1,27 @@
 # shellcheck shell=bash
-# How the image of a test host is made: Debian's own packages, put together by mmdebstrap, configured by the hook
-# test_host_setup beside this file. Sourced by test_host.sh. Nothing here runs podman.
+# How the image of a test host is made: Debian's own packages, put together by mmdebstrap, configured by the hooks
+# test_host_setup and test_host_setup_{systemd,plain} beside this file. Sourced by test_host.sh. Nothing here runs podman.
+#
+# There are two kinds: hosts that boot systemd, and "plain" ones that have none: an entry point starts sshd and cron.
 #
 #   image_suite IMAGE       the Debian suite of an image name (debian12 -> bookworm); status 1 for an unknown name
+#   image_kind IMAGE        systemd, or plain
 #   image_recipe_sum IMAGE  checksum of everything the image is made from; another sum means another image
 #   image_tar IMAGE         writes the root file system as a tar archive to stdout; needs root (by as_root)
 
 # shellcheck disable=SC2034 # for those who source this
-IMAGE_NAMES=(debian12 debian13)
+IMAGE_NAMES=(debian12 debian13 debian12-plain debian13-plain)
 
 # What a cloud image of Debian has and a role may lean on. What the collection has to install by itself on a virgin host
 # (nginx, logrotate, cron, python3-venv) must not be here. python3-apt is on Debian's cloud images (unattended-upgrades
 # brings it); without it Ansible's apt module cannot run in check mode.
 IMAGE_PACKAGES=(
-  systemd systemd-sysv dbus libpam-systemd login passwd sudo openssh-server
-  python3 python3-apt ca-certificates iproute2 iputils-ping netbase procps
+  login passwd sudo openssh-server python3 python3-apt ca-certificates iproute2 iputils-ping netbase procps
 )
+# cron is what a host without systemd has instead. Debian 13's openssh-server wants systemd-sysusers, which systemd itself
+# would bring otherwise.
+IMAGE_PACKAGES_SYSTEMD=(systemd systemd-sysv dbus libpam-systemd)
+IMAGE_PACKAGES_PLAIN=(cron systemd-standalone-sysusers)
 
 # Downloaded into the image's package cache, not installed: saves every test host the same downloads.
 IMAGE_CACHED_PACKAGES=(nginx logrotate cron python3-venv)
@@ -29,11 +35,25 @@ IMAGE_DPKG_OPTIONS=(
 
 image_suite() {
   case "$1" in
-    debian12) echo bookworm ;;
-    debian13) echo trixie ;;
+    debian12 | debian12-plain) echo bookworm ;;
+    debian13 | debian13-plain) echo trixie ;;
     *) return 1 ;;
   esac
 }
+
+image_kind() { if [[ $1 == *-plain ]]; then echo plain; else echo systemd; fi; }
+
+image_packages() {
+  local packages=("${IMAGE_PACKAGES[@]}")
+  case "$(image_kind "$1")" in
+    systemd) packages+=("${IMAGE_PACKAGES_SYSTEMD[@]}") ;;
+    plain) packages+=("${IMAGE_PACKAGES_PLAIN[@]}") ;;
+  esac
+  (IFS=, && echo "${packages[*]}")
+}
+
+# The hooks that configure an image, in their order; a plain one's copies test_host_init into it.
+image_hooks() { printf '%s\n' "$REPO_ROOT/script/lib/test_host_setup" "$REPO_ROOT/script/lib/test_host_setup_$(image_kind "$1")"; }
 
 first_mirror() { awk '/^https?:/ { print $1; exit }' "${1%/}" || true; }
 
@@ -74,8 +94,12 @@ image_apt_options() {
 }
 
 image_recipe_sum() {
+  local hooks
   {
-    cat -- "$REPO_ROOT"/script/lib/test_host_{image.sh,setup}
+    image_kind "$1"
+    mapfile -t hooks < <(image_hooks "$1")
+    cat -- "$REPO_ROOT/script/lib/test_host_image.sh" "${hooks[@]}"
+    [ "$(image_kind "$1")" = systemd ] || cat -- "$REPO_ROOT/script/lib/test_host_init"
     image_sources "$(image_suite "$1")"
     image_apt_options
     dpkg --print-architecture
@@ -90,12 +114,12 @@ machine_apt_proxy() {
 }
 
 image_tar() {
-  local suite sources proxy option apt
+  local suite sources proxy option hook apt
   suite=$(image_suite "$1")
   sources=$(image_sources "$suite")
   proxy=$(machine_apt_proxy)
   local options=(--mode=root --format=tar --variant=minbase)
-  options+=(--include="$(IFS=, && echo "${IMAGE_PACKAGES[*]}")")
+  options+=(--include="$(image_packages "$1")")
   # The package lists stay, so that check mode on a virgin host knows what could be installed. "Reproducible" would mark
   # the machine id as uninitialized, and systemd would enable every unit at what it takes for the first boot:
   # machine-id(5).
@@ -105,7 +129,7 @@ image_tar() {
   # shellcheck disable=SC2016 # expanded by the shell that mmdebstrap starts for the hook
   apt='APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get --yes --no-install-recommends'
   options+=(--customize-hook="$apt clean && $apt --download-only install ${IMAGE_CACHED_PACKAGES[*]}")
-  options+=(--customize-hook="$REPO_ROOT/script/lib/test_host_setup")
+  while read -r hook; do options+=(--customize-hook="$hook"); done < <(image_hooks "$1")
   # Sources from a pipe: mmdebstrap takes "-" for its standard input.
   as_root env ${proxy:+"http_proxy=$proxy"} mmdebstrap "${options[@]}" "$suite" - ${sources:+-} <<<"$sources"
 }

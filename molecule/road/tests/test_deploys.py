@@ -28,8 +28,8 @@ def test_deploys_in_a_row_lose_no_request(shop, shops, streams):
     shop.deploy(**WORKERS[-1])
     before = [len(activations(one)) for one in shops]
     with (
-        streams(rate=100, seconds=DEPLOYS * 30) as quick,
-        streams("/slow?seconds=5", rate=0.4, seconds=DEPLOYS * 30) as slow,
+        streams(rate=100, seconds=DEPLOYS * 60) as quick,
+        streams("/slow?seconds=5", rate=0.4, seconds=DEPLOYS * 60) as slow,
     ):
         for number in range(DEPLOYS):
             shop.change()

@@ -22,7 +22,7 @@ def state(one):
         "venv": one.run("readlink /opt/shop/current/venv"),
         "code": one.run("readlink /opt/shop/current/code"),
         "workers": len(one.workers),
-        "unit": one.run("systemctl cat %s", one.service),
+        "service": one.manager.definition(one.release),
     }
 
 

@@ -60,7 +60,7 @@ def inside() -> Callable[..., Outcomes]:
         for start in range(0, len(attempts), BATCH):
             query = urlencode([("try", attempt) for attempt in attempts[start : start + BATCH]])
             answer = one.get(f"/attempts?{query}")
-            assert answer.status == 200, f"{answer.body}\n{one.journal()}"
+            assert answer.status == 200, f"{answer.body}\n{one.manager.log()}"
             found |= answer.json()
         return found
 

@@ -151,6 +151,12 @@ def test_host(*arguments: str) -> str:
     return done.stdout.strip()
 
 
+def in_background(host: str, script: str) -> None:
+    """Have a shell of the host run a script, as root and without SSH, and do not wait for its end."""
+    detach = 'setsid --fork sh -c "$1" </dev/null >/dev/null 2>&1'
+    test_host("exec", host, "sh", "-c", detach, "sh", script)
+
+
 def wait_until(condition: object, seconds: float, what: str) -> None:
     """Wait for ``condition()`` to be true; a bound, never a measurement."""
     deadline = time.monotonic() + seconds

@@ -58,10 +58,7 @@ def streams(shops: list[AppOnHost]) -> Streams:
         path: str = "/whoami", rate: float = 25.0, seconds: float = 120.0, tls: ssl.SSLContext | None = None
     ) -> Iterator[list[traffic.Traffic]]:
         with contextlib.ExitStack() as stack:
-            yield [
-                stack.enter_context(traffic.traffic(one.address, path, DOMAIN, rate=rate, seconds=seconds, tls=tls))
-                for one in shops
-            ]
+            yield [stack.enter_context(one.traffic(path, rate=rate, seconds=seconds, tls=tls)) for one in shops]
 
     return start
 

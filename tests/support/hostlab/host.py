@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 from dataclasses import dataclass
 from typing import Any
 
 import testinfra
 
-from hostlab import controller, traffic
+from hostlab import controller, places, service, traffic
 
 
 def connect(name: str) -> Any:
@@ -28,6 +30,14 @@ class AppOnHost:
     name: str
 
     @property
+    def places(self) -> places.Places:
+        return places.of_the_system(self.name)
+
+    def as_its_keeper(self) -> contextlib.AbstractContextManager[Any]:
+        """Whoever commands run as: root."""
+        return self.host.sudo()
+
+    @property
     def inventory_name(self) -> str:
         return self.host.backend.get_pytest_id().removeprefix("ansible://")
 
@@ -39,36 +49,94 @@ class AppOnHost:
         """One GET through nginx under the application's first domain."""
         return traffic.get(self.address, path, f"{self.name}.example.com")
 
+    def traffic(self, path: str, **options: Any) -> contextlib.AbstractContextManager[traffic.Traffic]:
+        """Requests like that at a steady rate."""
+        return traffic.traffic(self.address, path, f"{self.name}.example.com", **options)
+
+    @functools.cached_property
+    def manager(self) -> service.Service:
+        """What runs it on this host."""
+        systemd = self.host.file("/run/systemd/system").exists
+        return service.Systemd(self) if systemd else service.Cron(self)
+
     def run(self, command: str, *arguments: str) -> str:
-        """Run a command as root and return its output; a failure fails the test with the service's journal."""
-        with self.host.sudo():
+        """Run a command as root and return its output; a failure fails the test with the last of the log."""
+        with self.as_its_keeper():
             done = self.host.run(command, *arguments)
-        assert done.rc == 0, f"{command}: {done.stderr or done.stdout}\n{self.journal()}"
+        assert done.rc == 0, f"{command}: {done.stderr or done.stdout}\n{self.manager.log()}"
         return done.stdout.strip()
 
-    def journal(self) -> str:
-        with self.host.sudo():
-            return self.host.run("journalctl --no-pager --lines=30 --unit=%s", f"{self.name}@*").stdout
+    def said(self, command: str, *arguments: str) -> str:
+        """What a command wrote as root, whether it failed or not."""
+        with self.as_its_keeper():
+            return self.host.run(command, *arguments).stdout.strip()
 
     @property
     def release(self) -> str:
-        return self.run("readlink %s", f"/opt/{self.name}/current").rsplit("/", 1)[-1]
+        return self.run("readlink %s", f"{self.places.home}/current").rsplit("/", 1)[-1]
 
     @property
     def service(self) -> str:
+        """The unit, where systemd runs it."""
         return f"{self.name}@{self.release}.service"
 
     @property
     def socket(self) -> str:
-        return f"/run/{self.name}/{self.release}.sock"
+        return f"{self.places.run}/{self.release}.sock"
+
+    @property
+    def sockets(self) -> list[str]:
+        """Names of the releases that have a socket."""
+        return sorted(self.said("sh -c %s", f"cd {self.places.run} && ls | sed -n 's/[.]sock$//p'").split())
 
     @property
     def master(self) -> int:
-        return int(self.run("systemctl show --property=MainPID --value %s", self.service))
+        return self.manager.main_pid(self.release)
 
     @property
     def workers(self) -> list[int]:
         return [int(pid) for pid in self.run("pgrep --parent %s", str(self.master)).split()]
 
+    def assert_alone(self) -> None:
+        """One release, which answers and starts at boot, and nothing of any other."""
+        release = self.get("/whoami").json()["release"]
+        assert release == self.release
+        assert self.manager.there() == {release}
+        assert self.sockets == [release]
+        self.manager.assert_starts_at_boot(release)
+        assert self.history()[-1]["release"] == release
+
     def history(self) -> list[dict[str, object]]:
-        return [json.loads(line) for line in self.run("cat %s", f"/opt/{self.name}/history.jsonl").splitlines()]
+        return [json.loads(line) for line in self.run("cat %s", f"{self.places.home}/history.jsonl").splitlines()]
+
+
+@dataclass(frozen=True)
+class AppOfAUser(AppOnHost):
+    """An application that an ordinary user has without root, who is the one that looks at it.
+
+    :param door: address and port at which clients reach it.
+    """
+
+    door: tuple[str, int]
+    user: str = "deploy"
+
+    @property
+    def places(self) -> places.Places:
+        return places.of_a_user(self.name, self.user)
+
+    def as_its_keeper(self) -> contextlib.AbstractContextManager[Any]:
+        """Whoever commands run as: the user who logged in."""
+        return contextlib.nullcontext()
+
+    def get(self, path: str) -> traffic.Answer:
+        """One GET through the door."""
+        address, port = self.door
+        return traffic.get(address, path, f"{self.name}.example.com", port=port)
+
+    def traffic(self, path: str, **options: Any) -> contextlib.AbstractContextManager[traffic.Traffic]:
+        address, port = self.door
+        return traffic.traffic(address, path, f"{self.name}.example.com", port=port, **options)
+
+    def as_root(self, script: str, *arguments: str) -> str:
+        """Have the host's administrator run a script of the shell."""
+        return controller.test_host("exec", self.inventory_name, "sh", "-c", script, "sh", *arguments)

@@ -76,12 +76,13 @@ def get(
     tls: ssl.SSLContext | None = None,
     method: str = "GET",
     body: bytes | None = None,
+    port: int = 80,
 ) -> Answer:
     """One request over a new connection, over TLS where a context is given.
 
     :raises OSError, http.client.HTTPException: when there is no answer.
     """
-    plain = http.client.HTTPConnection(address, 80, timeout=TIMEOUT)
+    plain = http.client.HTTPConnection(address, port, timeout=TIMEOUT)
     connection = _TlsConnection(address, host, tls) if tls else plain
     try:
         connection.request(method, path, body, {"Host": host, **(headers or {})})
@@ -130,6 +131,7 @@ def traffic(
     rate: float = 50.0,
     seconds: float = 120.0,
     tls: ssl.SSLContext | None = None,
+    port: int = 80,
 ) -> Iterator[Traffic]:
     """Send ``rate`` requests a second while the block runs, for at most ``seconds``, and wait for all answers."""
     stream = Traffic()
@@ -139,7 +141,7 @@ def traffic(
     def request() -> None:
         started = time.monotonic()
         try:
-            answer, error = get(address, path, host, tls=tls), ""
+            answer, error = get(address, path, host, tls=tls, port=port), ""
         except (OSError, http.client.HTTPException) as problem:
             answer, error = None, repr(problem)
         with lock:
