@@ -29,7 +29,7 @@ for part in ("defaults", "vars"):
     role.update(loader.load_from_file(f"{sys.argv[2]}/{part}/main.yml", trusted_as_template=True))
 for line in sys.stdin:
     name, variables = json.loads(line)
-    templar = Templar(loader=loader, variables={**role, **variables})
+    templar = Templar(loader=loader, variables={"release_service_manager": "systemd", **role, **variables})
     print(json.dumps(templar.template(trust_as_template("{{ " + name + " }}"))), flush=True)
 """
 
