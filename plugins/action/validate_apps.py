@@ -24,9 +24,15 @@ class ActionModule(ActionBase):
             argument_spec={
                 "apps": {"type": "raw", "required": True},
                 "schema": {"type": "dict", "required": True},
+                "nginx_mode": {"type": "str", "default": "system", "choices": ["system", "file", "user"]},
             }
         )
-        found = problems(arguments["apps"], arguments["schema"], lambda source: source_directory(source, variables))
+        found = problems(
+            arguments["apps"],
+            arguments["schema"],
+            lambda source: source_directory(source, variables),
+            arguments["nginx_mode"],
+        )
         result.update(changed=False, problems=found)
         if found:
             listed = "".join(f"\n- {problem}" for problem in found)

@@ -16,7 +16,7 @@ version_added: 0.1.0
 short_description: Names and paths of an application
 description:
   - Turns the name of an application into every name and path that it has on a host, so that none is spelled twice.
-positional: _input, root
+positional: _input, root, private
 options:
   _input:
     description: The application's name.
@@ -26,6 +26,10 @@ options:
     description: Absolute directory that holds one directory per application.
     type: path
     default: /opt
+  private:
+    description: Whether all of it is below the root and belongs to an ordinary user, for want of root.
+    type: bool
+    default: false
 author:
   - The wsgiops contributors (@wsgiops)
 """
@@ -45,7 +49,7 @@ _value:
 """
 
 
-def app_layout(name: t.Any, root: str = DEFAULT_ROOT) -> dict[str, str]:
+def app_layout(name: t.Any, root: str = DEFAULT_ROOT, private: bool = False) -> dict[str, str]:
     """Return the names and paths of the application called ``name``.
 
     :raises AnsibleFilterError: when ``name`` is no string or ``root`` no absolute path.
@@ -54,7 +58,7 @@ def app_layout(name: t.Any, root: str = DEFAULT_ROOT) -> dict[str, str]:
         raise AnsibleFilterError(f"app_layout takes an application's name, a string, not {name!r}")
     if not os.path.isabs(root):
         raise AnsibleFilterError(f"app_layout: root has to be an absolute path, not {root!r}")
-    return Layout(str(name), str(root)).names()
+    return Layout(str(name), str(root), private).names()
 
 
 class FilterModule:

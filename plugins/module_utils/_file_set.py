@@ -15,6 +15,8 @@ from ansible_collections.wsgiops.flask.plugins.module_utils import _files
 
 # Notes of transactions that have begun. In /run, since a boot makes every service read its files anew.
 PENDING_DIRECTORY = "/run/wsgiops.flask"
+# Without root there is no such place that is sure to be there.
+PRIVATE_PENDING_DIRECTORY = "~/.cache/wsgiops.flask"
 
 
 class FileSetError(Exception):
@@ -68,7 +70,8 @@ class FileSet:
         self._apply = list(apply)
         self._secret = frozenset(secret)
         self._probe = probe
-        self._note = os.path.join(PENDING_DIRECTORY, hashlib.sha256("\0".join(apply).encode()).hexdigest()[:16])
+        pending = PENDING_DIRECTORY if os.geteuid() == 0 else os.path.expanduser(PRIVATE_PENDING_DIRECTORY)
+        self._note = os.path.join(pending, hashlib.sha256("\0".join(apply).encode()).hexdigest()[:16])
 
     @property
     def paths(self) -> t.List[str]:
@@ -125,7 +128,7 @@ class FileSet:
         self._end()
 
     def _begin(self) -> None:
-        os.makedirs(PENDING_DIRECTORY, mode=0o700, exist_ok=True)
+        os.makedirs(os.path.dirname(self._note), mode=0o700, exist_ok=True)
         with open(self._note, "w", encoding="utf-8") as note:
             note.write("\n".join(self._apply) + "\n")
 
@@ -134,7 +137,7 @@ class FileSet:
             os.unlink(self._note)
         # Other transactions may have notes there; the directory goes with the last one.
         with contextlib.suppress(OSError):
-            os.rmdir(PENDING_DIRECTORY)
+            os.rmdir(os.path.dirname(self._note))
 
 
 def is_stock(path: str) -> bool:

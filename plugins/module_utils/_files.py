@@ -16,7 +16,10 @@ import typing as t
 
 @dataclasses.dataclass(frozen=True)
 class WantedFile:
-    """A regular file as it should be: ``mode`` is the permission bits, owner and group are names."""
+    """A regular file as it should be: ``mode`` is the permission bits, owner and group are names.
+
+    Without root, all that is written belongs to whoever writes it.
+    """
 
     path: str
     content: str
@@ -29,6 +32,8 @@ class WantedFile:
 
         :raises KeyError: when the host does not know them.
         """
+        if os.geteuid() != 0:
+            return os.geteuid(), os.getegid()
         return pwd.getpwnam(self.owner).pw_uid, grp.getgrnam(self.group).gr_gid
 
 
@@ -104,9 +109,13 @@ def sync_directory(path: str) -> None:
 def ensure_directory(path: str, mode: int, owner: int = 0, group: int = 0) -> bool:
     """Make ``path`` a directory with these bits and ids; parents must exist. Returns whether something changed.
 
+    Without root the ids are those of whoever makes it.
+
     :raises OSError: among others when something else stands there.
     """
     changed = False
+    if os.geteuid() != 0:
+        owner, group = os.geteuid(), os.getegid()
     try:
         os.mkdir(path, mode)
         changed = True
@@ -121,6 +130,14 @@ def ensure_directory(path: str, mode: int, owner: int = 0, group: int = 0) -> bo
         os.chmod(path, mode)
         changed = True
     return changed
+
+
+def reader_ids(group: str) -> t.Tuple[int, int]:
+    """Owner and group of what a group reads and root alone writes; without root, both are those of who writes it.
+
+    :raises KeyError: when the host does not know the group.
+    """
+    return (0, grp.getgrnam(group).gr_gid) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
 
 
 def ensure_exists(path: str) -> None:

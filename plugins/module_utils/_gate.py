@@ -11,7 +11,7 @@ import typing as t
 
 from ansible_collections.wsgiops.flask.plugins.module_utils import _files, _probe
 from ansible_collections.wsgiops.flask.plugins.module_utils._release_store import Release
-from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import Systemd
+from ansible_collections.wsgiops.flask.plugins.module_utils._services import Services
 
 # How long the first attempt to reach a candidate may take, in seconds. Each further one may take twice as long: a slow
 # first page has to be waited for, and a request that was lost must not be.
@@ -76,19 +76,20 @@ class GateError(Exception):
 class Gate:
     """The proofs of one release, in the order in which they are asked for."""
 
-    def __init__(self, release: Release, service: Systemd) -> None:
+    def __init__(self, release: Release, service: Services) -> None:
         self._release = release
         self._health = release.options.health
         self._service = service
 
     def units(self) -> None:
-        """Units of which systemd understands every line: what it does not, it passes over with no more than a warning.
+        """Files of which what runs the release understands every line: systemd passes over what it does not.
 
-        :raises GateError: with systemd's words.
+        :raises GateError: with the words of what looked at them.
         """
         words = self._service.verify(self._release.id, self._release.parts.units)
         if words:
-            reason = "systemd-analyze verify has something to say of the units: " + words.splitlines()[0]
+            checker = self._service.checker(self._release.id)
+            reason = "{0} has something to say of the units: {1}".format(checker, words.splitlines()[0])
             raise GateError("check", reason, words)
 
     def check(self) -> None:

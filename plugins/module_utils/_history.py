@@ -7,6 +7,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import pwd
 import typing as t
 
 # The release serves from now on.
@@ -36,7 +37,7 @@ def record(
         "event": event,
         "release": release,
         "previous": previous,
-        "by": os.environ.get("SUDO_USER") or "root",
+        "by": os.environ.get("SUDO_USER") or pwd.getpwuid(os.geteuid()).pw_name,
     }
     entry.update({key: value for key, value in (("label", label), ("reason", reason)) if value})
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)

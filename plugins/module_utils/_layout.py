@@ -23,10 +23,12 @@ class Layout:
 
     :param name: the application's validated name.
     :param root: absolute directory that holds one directory per application, default ``/opt``.
+    :param private: all of it is below ``root`` and belongs to one ordinary user; by default where root is not at work.
     """
 
     name: str
     root: str = DEFAULT_ROOT
+    private: bool = dataclasses.field(default_factory=lambda: os.geteuid() != 0)
 
     @property
     def home(self) -> str:
@@ -75,20 +77,30 @@ class Layout:
         return os.path.join(self.home, "take-back")
 
     @property
+    def take_back_due(self) -> str:
+        """When cron runs that program, in seconds since the epoch."""
+        return os.path.join(self.take_back, "due")
+
+    @property
+    def take_back_command(self) -> str:
+        """How cron runs that program, a line for the shell."""
+        return os.path.join(self.take_back, "command")
+
+    @property
     def run(self) -> str:
-        return os.path.join("/run", self.name)
+        return self._place("/run", "run")
 
     @property
     def state(self) -> str:
-        return os.path.join("/var/lib", self.name)
+        return self._place("/var/lib", "state")
 
     @property
     def cache(self) -> str:
-        return os.path.join("/var/cache", self.name)
+        return self._place("/var/cache", "cache")
 
     @property
     def logs(self) -> str:
-        return os.path.join("/var/log", self.name)
+        return self._place("/var/log", "log")
 
     @property
     def error_log(self) -> str:
@@ -101,12 +113,12 @@ class Layout:
 
     @property
     def nginx_site(self) -> str:
-        return os.path.join("/etc/nginx/conf.d", self.name + ".conf")
+        return os.path.join(self._nginx("/etc/nginx/conf.d", "conf.d"), self.name + ".conf")
 
     @property
     def nginx_directory(self) -> str:
         """What the site needs besides: certificate, key, users, pages."""
-        return os.path.join("/etc/nginx/wsgiops-flask", self.name)
+        return self._place("/etc/nginx/wsgiops-flask", "nginx")
 
     @property
     def nginx_front_url(self) -> str:
@@ -116,19 +128,19 @@ class Layout:
     @property
     def tmpfiles(self) -> str:
         """Directories that nginx serves out of the application's own (tmpfiles.d(5))."""
-        return os.path.join("/etc/tmpfiles.d", self.name + ".conf")
+        return os.path.join(self.home, "tmpfiles.conf") if self.private else "/etc/tmpfiles.d/" + self.name + ".conf"
 
     @property
     def nginx_access_log(self) -> str:
-        return os.path.join("/var/log/nginx", self.name + ".access.log")
+        return os.path.join(self._nginx("/var/log/nginx", "log"), self.name + ".access.log")
 
     @property
     def nginx_error_log(self) -> str:
-        return os.path.join("/var/log/nginx", self.name + ".error.log")
+        return os.path.join(self._nginx("/var/log/nginx", "log"), self.name + ".error.log")
 
     @property
     def logrotate(self) -> str:
-        return os.path.join("/etc/logrotate.d", self.name)
+        return self._place("/etc/logrotate.d", "logrotate.conf")
 
     @property
     def service_template(self) -> str:
@@ -152,6 +164,55 @@ class Layout:
     def unit_templates(self) -> t.List[str]:
         """Every unit template that an application may have."""
         return [self.service_template, self.socket_template, self.retry_timer_template, self.retry_service_template]
+
+    @property
+    def app_ctl(self) -> str:
+        """What starts, stops and watches the application where systemd does not."""
+        return os.path.join(self.home, "app_ctl.sh")
+
+    @property
+    def cron(self) -> str:
+        """What has cron look after the application; without root, its lines of the user's crontab."""
+        return self._place("/etc/cron.d", "crontab")
+
+    @property
+    def disabled(self) -> str:
+        """The mark of an application that was stopped by hand: cron leaves it stopped."""
+        return os.path.join(self.home, "disabled")
+
+    @property
+    def task_lock(self) -> str:
+        """What a check or a hook of a release holds where systemd does not run it."""
+        return os.path.join(self.home, ".task")
+
+    @property
+    def control_files(self) -> t.List[str]:
+        """Every file that an application may have for what runs it, systemd or cron; no two have one name."""
+        return [*self.unit_templates, self.app_ctl, self.cron]
+
+    def needed_files(self, service: str) -> t.Set[str]:
+        """Those without which ``service``, systemd or cron, can't run it."""
+        return {self.app_ctl, self.cron} if service == "cron" else {self.service_template, self.socket_template}
+
+    def pid_file(self, release_id: str) -> str:
+        """Process id, start time and boot of what app_ctl started."""
+        return os.path.join(self.run, release_id + ".pid")
+
+    def starts(self, release_id: str) -> str:
+        """When app_ctl started it again by itself, one time a line, in seconds since the epoch."""
+        return os.path.join(self.run, release_id + ".starts")
+
+    def limited(self, release_id: str) -> str:
+        """When app_ctl tries it again after too many starts, and why, while it waits for that."""
+        return os.path.join(self.run, release_id + ".limited")
+
+    def _place(self, directory: str, private: str) -> str:
+        """Of the application in a directory of the system, or without root in its home."""
+        return os.path.join(self.home, private) if self.private else os.path.join(directory, self.name)
+
+    def _nginx(self, directory: str, private: str) -> str:
+        """A directory of nginx's, of which without root all applications have one of the user's own."""
+        return os.path.join(self.root, "nginx", private) if self.private else directory
 
     def release(self, release_id: str) -> str:
         return os.path.join(self.releases, release_id)
@@ -192,13 +253,29 @@ class Layout:
 
 def claimed_paths(layout: Layout) -> t.List[str]:
     """Paths outside the application's home that belong to it, and must be nobody else's when it arrives."""
+    if layout.private:
+        return []
     return [
         layout.state,
         layout.cache,
         layout.logs,
         layout.run,
         *layout.unit_templates,
+        layout.cron,
         layout.nginx_site,
         layout.tmpfiles,
         layout.logrotate,
     ]
+
+
+def is_somebody_elses(layout: Layout) -> bool:
+    """Whether the home of an application without root is a directory that its user has for something else.
+
+    Every run holds a lock in it from the first file on; of one that was removed, kept data may be there.
+    """
+    if not layout.private or not os.path.lexists(layout.home):
+        return False
+    if not os.path.isdir(layout.home):
+        return True
+    marks = [layout.lock, os.path.join(layout.state, KEPT_DATA_MARK)]
+    return bool(os.listdir(layout.home)) and not any(map(os.path.lexists, marks))

@@ -56,6 +56,7 @@ class Options:
         probe there.
     :param front_host: Host header there.
     :param scheme: with which clients come, ``http`` or ``https``; probes on the release's own socket say so, too.
+    :param service: what runs it, ``systemd`` or ``cron``.
     :param server: what serves the application, ``gunicorn`` or ``gevent`` (its pywsgi, one process).
     :param workers: number of gunicorn's workers, or ``auto``.
     :param memory: what all processes may take together, as ``512M``; empty for no limit.
@@ -73,6 +74,7 @@ class Options:
     front_url: str = ""
     front_host: str = "localhost"
     scheme: str = "http"
+    service: str = "systemd"
     server: str = "gunicorn"
     workers: str = "auto"
     memory: str = ""

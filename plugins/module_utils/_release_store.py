@@ -22,7 +22,6 @@ MANIFEST = "release.json"
 ENVIRONMENT = "env"
 SECRETS = "secrets"
 LABEL = "label"
-UNITS = "systemd"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +64,8 @@ class Release:
         for name, variables in ((ENVIRONMENT, self.parts.environment), (SECRETS, self.parts.secrets)):
             wanted.append(_files.WantedFile(os.path.join(self.home, name), environment_file(variables), 0o600))
         wanted += [
-            _files.WantedFile(os.path.join(self.home, UNITS, name), text) for name, text in self.parts.units.items()
+            _files.WantedFile(os.path.join(self.home, self.options.service, name), text)
+            for name, text in self.parts.units.items()
         ]
         return wanted
 
@@ -92,12 +92,12 @@ class Release:
         }
 
     def units(self) -> t.List[_files.WantedFile]:
-        """The unit templates where systemd reads them."""
+        """The files of what runs it, where they are read: unit templates, or app_ctl and cron's."""
         return _units(self.layout, self.parts.units)
 
     def service_text(self) -> str:
-        """The text of the service's unit template."""
-        return self.parts.units[os.path.basename(self.layout.service_template)]
+        """The text of the service's unit template; empty where systemd does not run it."""
+        return self.parts.units.get(os.path.basename(self.layout.service_template), "")
 
     def _manifest(self) -> str:
         facts = {
@@ -135,7 +135,7 @@ class Release:
         :raises OSError: as the system says (a full disk, say).
         """
         stale = {*self.stale_content(), *self.stale_notes()}
-        for directory in (self.layout.releases, self.home, os.path.join(self.home, UNITS)):
+        for directory in (self.layout.releases, self.home, os.path.join(self.home, self.options.service)):
             _files.ensure_directory(directory, 0o755)
         for wanted in self.content() + self.notes():
             if wanted.path in stale:
@@ -164,12 +164,13 @@ def load(layout: Layout, release: str) -> Release:
         # Format 1 had neither files nor options.
         manifest = json.loads(_text(home, MANIFEST))
         files = {name: _text(home, name) for name in manifest.get("files", ["gunicorn.conf.py"])}
+        options = options_from(manifest.get("options", {}))
         # A name with a dot first is what a run that died left of a file.
-        names = [name for name in _entries(os.path.join(home, UNITS)) if not name.startswith(".")]
-        units = {name: _text(home, os.path.join(UNITS, name)) for name in names}
+        names = [name for name in _entries(os.path.join(home, options.service)) if not name.startswith(".")]
+        units = {name: _text(home, os.path.join(options.service, name)) for name in names}
         environment, secrets = (read_environment(_text(home, name)) for name in (ENVIRONMENT, SECRETS))
         parts = Parts(layout.name, manifest["code"], manifest["venv"], files, units, environment, secrets)
-        found = Release(layout, parts, options_from(manifest.get("options", {})))
+        found = Release(layout, parts, options)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError("release {0} can't be read: {1}".format(release, error)) from error
     title = titled(release, found.options.label)
@@ -183,29 +184,35 @@ def load(layout: Layout, release: str) -> Release:
 
 
 def kept_units(layout: Layout, release: str) -> t.List[_files.WantedFile]:
-    """The unit templates that a release on this host was started with, where systemd reads them, as far as they are
+    """The files of what runs it that a release on this host was started with, where they are read, as far as they are
     there."""
-    directory = os.path.join(layout.release(release), UNITS)
-    names = [os.path.basename(path) for path in layout.unit_templates]
+    directory = os.path.join(layout.release(release), service_of(layout, release))
+    names = [os.path.basename(path) for path in layout.control_files]
     texts = {name: _files.read_text(os.path.join(directory, name)) for name in names}
     return _units(layout, {name: text for name, text in texts.items() if text is not None})
 
 
 def stale_units(layout: Layout, wanted: t.Sequence[_files.WantedFile]) -> t.List[str]:
-    """Paths of unit templates that differ from those wanted, or that stand there and are not wanted."""
-    stray = set(layout.unit_templates) - {unit.path for unit in wanted}
+    """Paths of files of what runs it that differ from those wanted, or that stand there and are not wanted."""
+    stray = set(layout.control_files) - {unit.path for unit in wanted}
     stale = [unit.path for unit in wanted if not _files.matches(unit)]
     return stale + sorted(path for path in stray if os.path.lexists(path))
 
 
 def _units(layout: Layout, texts: t.Mapping[str, str]) -> t.List[_files.WantedFile]:
-    directory = os.path.dirname(layout.service_template)
-    return [_files.WantedFile(os.path.join(directory, name), text) for name, text in texts.items()]
+    places = {os.path.basename(path): path for path in layout.control_files}
+    programs = {os.path.basename(layout.app_ctl)}
+    return [_files.WantedFile(places[name], text, 0o755 if name in programs else 0o644) for name, text in texts.items()]
 
 
 def label_of(layout: Layout, release: str) -> str:
     """The label of a release on this host, empty where it has none."""
     return str(_stored_options(layout, release).get("label", ""))
+
+
+def service_of(layout: Layout, release: str) -> str:
+    """What runs a release on this host, systemd or cron."""
+    return str(_stored_options(layout, release).get("service", Options.service))
 
 
 def logs_to_of(layout: Layout, release: str) -> str:

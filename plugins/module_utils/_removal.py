@@ -4,17 +4,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import typing as t
 
-from ansible_collections.wsgiops.flask.plugins.module_utils import _files
-from ansible_collections.wsgiops.flask.plugins.module_utils._layout import KEPT_DATA_MARK, Layout
+from ansible_collections.wsgiops.flask.plugins.module_utils import _crontab, _files
+from ansible_collections.wsgiops.flask.plugins.module_utils._layout import KEPT_DATA_MARK, Layout, is_somebody_elses
 from ansible_collections.wsgiops.flask.plugins.module_utils._lock import locked
-from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import Systemd
+from ansible_collections.wsgiops.flask.plugins.module_utils._services import Services
 
 
 def remove_application(
-    layout: Layout, service: Systemd, remove_data: bool, lock_wait: float, dry_run: bool
+    layout: Layout, service: Services, remove_data: bool, lock_wait: float, dry_run: bool
 ) -> t.List[str]:
     """Stop and remove everything of the application but its user and what other roles put on the host.
 
@@ -24,14 +25,23 @@ def remove_application(
     :param dry_run: only tell.
     :returns: what was, or would be, done; empty when nothing of the application was there.
     :raises Locked: when another run still changes the application then.
+    :raises ValueError: when its home is an ordinary user's directory for something else.
     """
-    if dry_run or not os.path.isdir(layout.home):
+    if is_somebody_elses(layout):
+        said = "{0}: {1} is not a wsgiops.flask application's, and is left alone"
+        raise ValueError(said.format(layout.name, layout.home))
+    if dry_run or not os.path.isdir(layout.home) or _is_gone_but_for_data(layout, remove_data):
         return _remove(layout, service, remove_data, dry_run)
     with locked(layout.lock, "removal", lock_wait):
-        return _remove(layout, service, remove_data, dry_run)
+        steps = _remove(layout, service, remove_data, dry_run)
+    if layout.private:
+        # Made for the applications; not empty where another one is.
+        with contextlib.suppress(OSError):
+            os.rmdir(layout.root)
+    return steps
 
 
-def _remove(layout: Layout, service: Systemd, remove_data: bool, dry_run: bool) -> t.List[str]:
+def _remove(layout: Layout, service: Services, remove_data: bool, dry_run: bool) -> t.List[str]:
     steps = []
     if not dry_run:
         service.end_tasks()
@@ -40,16 +50,40 @@ def _remove(layout: Layout, service: Systemd, remove_data: bool, dry_run: bool) 
         if not dry_run:
             service.disable(release)
             service.stop(release)
-    units = [path for path in layout.unit_templates if os.path.lexists(path)]
+    units = [path for path in layout.control_files if os.path.lexists(path)]
     steps += _remove_paths(units, dry_run)
-    if units and not dry_run:
+    listed = layout.private and _is_listed(layout.name)
+    if listed:
+        steps.append("remove its lines of the crontab")
+    if (units or listed) and not dry_run:
         service.daemon_reload()
-    paths = [layout.run, layout.cache, layout.logs, layout.home]
+    paths = [layout.home] if layout.private else [layout.run, layout.cache, layout.logs, layout.home]
     if remove_data:
-        paths.append(layout.state)
+        paths += [] if layout.private else [layout.state]
     elif os.path.isdir(layout.state):
-        steps += _close_data(layout.state, dry_run)
+        steps += _close_data(layout, dry_run)
+        if layout.private:
+            paths = [path for path in _others(layout) if path not in units]
     return steps + _remove_paths(paths, dry_run)
+
+
+def _is_gone_but_for_data(layout: Layout, remove_data: bool) -> bool:
+    """Whether nothing is to be removed of an application without root; a lock would be the first thing in its home."""
+    return layout.private and not remove_data and not _others(layout)
+
+
+def _is_listed(name: str) -> bool:
+    """Whether the user's crontab has lines of the application."""
+    try:
+        return _crontab.lines_of(name) is not None
+    except _crontab.CrontabError:
+        return False
+
+
+def _others(layout: Layout) -> t.List[str]:
+    """What is in the home of an application without root beside its data."""
+    found = sorted(set(os.listdir(layout.home)) - {os.path.basename(layout.state)})
+    return [os.path.join(layout.home, name) for name in found]
 
 
 def _remove_paths(paths: t.Iterable[str], dry_run: bool) -> t.List[str]:
@@ -62,13 +96,13 @@ def _remove_paths(paths: t.Iterable[str], dry_run: bool) -> t.List[str]:
     return steps
 
 
-def _close_data(path: str, dry_run: bool) -> t.List[str]:
-    mark = _files.WantedFile(os.path.join(path, KEPT_DATA_MARK), "", 0o600)
+def _close_data(layout: Layout, dry_run: bool) -> t.List[str]:
+    mark = _files.WantedFile(os.path.join(layout.state, KEPT_DATA_MARK), "", 0o600)
     if _files.matches(mark):
         return []
     if not dry_run:
         # systemd gives the tree to the application's user again when the directory's owner differs from it
         # (StateDirectory= in systemd.exec(5)), so a later deploy finds its data.
-        _files.ensure_directory(path, 0o700)
+        _files.ensure_directory(layout.state, 0o700)
         _files.write(mark)
-    return ["keep {0}, closed to everyone but root".format(path)]
+    return ["keep {0}{1}".format(layout.state, "" if layout.private else ", closed to everyone but root")]

@@ -19,7 +19,8 @@ from ansible_collections.wsgiops.flask.plugins.module_utils import (
 from ansible_collections.wsgiops.flask.plugins.module_utils._gate import FRONT_TIMEOUT, PROBE_PAUSE, Gate, GateError
 from ansible_collections.wsgiops.flask.plugins.module_utils._layout import Layout
 from ansible_collections.wsgiops.flask.plugins.module_utils._release_store import Release, current_release
-from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import ServiceError, Systemd
+from ansible_collections.wsgiops.flask.plugins.module_utils._service import ServiceError
+from ansible_collections.wsgiops.flask.plugins.module_utils._services import Services
 
 # Releases kept on a host, the current one and the one before it always among them: as many as Capistrano keeps.
 KEEP_RELEASES = 5
@@ -47,7 +48,7 @@ class Road:
     def __init__(
         self,
         wanted: Release,
-        service: Systemd,
+        service: Services,
         keep: int = KEEP_RELEASES,
         confirm: float = 0.0,
         rollback: bool = False,
@@ -341,7 +342,7 @@ class Road:
     # -- what must not run any more -----------------------------------------------------------------------------------
 
     def _orphans(self) -> t.List[str]:
-        """Releases that systemd runs, has failed or starts at boot, and that are not the wanted one."""
+        """Releases that run, have failed or start at boot, and that are not the wanted one."""
         return [release for release in self._service.releases() if release != self._id]
 
     def _retire(self, release: str) -> None:
@@ -354,7 +355,7 @@ class Road:
         self.steps.append("stopped " + self._titled(release))
 
     def _stray_sockets(self) -> t.List[str]:
-        """Socket files of releases that systemd knows nothing of."""
+        """Socket files of releases of which what runs them knows nothing."""
         known = {os.path.basename(self._layout.socket(release)) for release in self._service.releases()}
         known.add(os.path.basename(self._layout.socket(self._id)))
         found = os.listdir(self._layout.run) if os.path.isdir(self._layout.run) else []
@@ -460,8 +461,9 @@ class Road:
         """Give ``release`` the unit templates that it was started with; without one, none are left."""
         kept = _release_store.kept_units(self._layout, release) if release else []
         stale = _release_store.stale_units(self._layout, kept)
-        pair = {self._layout.service_template, self._layout.socket_template}
-        if release and not pair <= {unit.path for unit in kept}:
+        if release and not self._layout.needed_files(_release_store.service_of(self._layout, release)) <= {
+            unit.path for unit in kept
+        }:
             # Somebody took some of them away; what is there in their place is better than nothing.
             stale = [path for path in stale if path in {unit.path for unit in kept}]
         _put_units(stale, kept)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import subprocess
@@ -13,82 +12,21 @@ import time
 import typing as t
 
 from ansible_collections.wsgiops.flask.plugins.module_utils._layout import Layout
+from ansible_collections.wsgiops.flask.plugins.module_utils._service import (
+    COMMAND_TIMEOUT,
+    Report,
+    ServiceError,
+    State,
+    TaskResult,
+    children,
+    run,
+    run_program,
+)
 
 UNIT_DIRECTORY = "/etc/systemd/system"
 
-# Longer than any start or stop an application may ask for (3600 s and systemd's 5 s more), so that only a hanging
-# systemd trips it.
-COMMAND_TIMEOUT = 3700
-
-
 # States in which a unit has not come to its end (systemctl(1), is-active).
 _UNDER_WAY = ("active", "activating", "deactivating", "reloading")
-
-
-class ServiceError(Exception):
-    """systemd refused or failed; the text holds its words."""
-
-
-@dataclasses.dataclass(frozen=True)
-class TaskResult:
-    """How a command ended.
-
-    :param status: its exit status, 1 after a signal.
-    :param output: what it wrote to stdout and stderr.
-    :param timed_out: whether it was ended because its time was over.
-    """
-
-    status: int
-    output: str
-    timed_out: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class State:
-    """What systemd knows of one release's service and socket; ``started`` in seconds since the epoch."""
-
-    service: str
-    sub: str
-    main_pid: int
-    socket: str
-    started: float
-    needs_reload: bool
-    enabled: bool
-
-    @property
-    def running(self) -> bool:
-        return self.service == "active" and self.main_pid > 0
-
-    @property
-    def died(self) -> bool:
-        """A start that came to nothing: given up, or about to be tried again."""
-        return self.service == "failed" or self.sub == "auto-restart"
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """What there is to say of one release's service, for people.
-
-    :param service: its state (systemctl(1), is-active), and ``socket`` that of its socket.
-    :param socket_result: why the socket failed, where it did.
-    :param ended: how the last process ended, empty when it did well or not at all.
-    :param restarts: how often systemd started it again since it was last started by hand.
-    :param started: seconds since the epoch, 0 when it does not run; ``retry`` likewise, of the next try after a tripped
-        start limit.
-    :param limit: the start limit in words.
-    :param memory: bytes that its control group uses, 0 where the host does not count them.
-    """
-
-    service: str
-    socket: str
-    socket_result: str
-    ended: str
-    main_pid: int
-    restarts: int
-    started: float
-    retry: float
-    limit: str
-    memory: int
 
 
 # How a service ended that did not end well (Result= in org.freedesktop.systemd1(5)); others are told as they are.
@@ -117,31 +55,6 @@ _OF_THE_SERVER = frozenset(
     "Type NotifyAccess ExecCondition ExecStartPre ExecStart ExecReload KillMode TimeoutStartSec TimeoutStopSec Restart "
     "RestartSec WatchdogSec".split()
 )
-
-
-def run(*command: str, check: bool = True) -> str:
-    """Run a command of the host in the C locale and return its output.
-
-    :raises ServiceError: when it fails and ``check`` is set; the text names the command and what it said.
-    """
-    done = _run(command, subprocess.PIPE)
-    if check and done.returncode != 0:
-        raise ServiceError("{0}: {1}".format(" ".join(command), (done.stderr or done.stdout).strip()))
-    return done.stdout
-
-
-def _run(command: t.Sequence[str], stderr: int) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        encoding="utf-8",
-        errors="replace",
-        env=dict(os.environ, LC_ALL="C", SYSTEMD_PAGER="", SYSTEMD_COLORS="0"),
-        timeout=COMMAND_TIMEOUT,
-        check=False,
-    )
 
 
 def _show(names: t.Sequence[str], *units: str) -> t.List[t.Dict[str, str]]:
@@ -175,6 +88,9 @@ def _wall_clock(monotonic: str) -> float:
 
 class Systemd:
     """Starts, stops and shows the unit pairs of one application."""
+
+    # What looks at the units before they are used.
+    checker = "systemd-analyze verify"
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
@@ -221,13 +137,8 @@ class Systemd:
         return next(((entry["next"] or 0) / 1e6 for entry in json.loads(listed or "[]")), 0.0)
 
     def workers(self, release: str) -> t.Set[int]:
-        """Process ids of the main process's children (proc(5)); empty where the kernel does not tell."""
-        pid = self.state(release).main_pid
-        try:
-            with open("/proc/{0}/task/{0}/children".format(pid), encoding="ascii") as children:
-                return {int(child) for child in children.read().split()}
-        except OSError:
-            return set()
+        """Process ids of the main process's children."""
+        return children(self.state(release).main_pid)
 
     def verify(self, release: str, units: t.Mapping[str, str]) -> str:
         """What systemd-analyze(1) has to say of unit templates, as those of ``release``; empty when they are clean.
@@ -240,7 +151,7 @@ class Systemd:
                 paths.append(os.path.join(directory, name.replace("@.", "@{0}.".format(release))))
                 with open(paths[-1], "w", encoding="utf-8") as unit:
                     unit.write(text)
-            done = _run(["systemd-analyze", "verify", "--man=no", *paths], subprocess.STDOUT)
+            done = run_program(["systemd-analyze", "verify", "--man=no", *paths], subprocess.STDOUT)
         if done.returncode and not done.stdout.strip():
             return "exit status {0}".format(done.returncode)
         # What is wrong with units of others, which these may name, is not to stop a release.
@@ -344,7 +255,7 @@ class Systemd:
         # systemd would expand variables in the arguments itself (systemd.service(5)): the shell is to see them.
         verbatim = [argument.replace("$", "$$") for argument in command]
         start = time.monotonic()
-        done = _run(["systemd-run", "--wait", "--pipe", *options, "--", *verbatim], subprocess.STDOUT)
+        done = run_program(["systemd-run", "--wait", "--pipe", *options, "--", *verbatim], subprocess.STDOUT)
         timed_out = done.returncode != 0 and time.monotonic() - start >= timeout
         return TaskResult(done.returncode, done.stdout, timed_out)
 

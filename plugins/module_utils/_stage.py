@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import grp
 import os
 import stat
 import tarfile
@@ -104,21 +103,21 @@ def _extract(tar: tarfile.TarFile, target: str) -> None:
 
 def _make_read_only(root: str, group: str, public: t.Sequence[str]) -> None:
     """Owned by root, readable to the application's group, closed to everyone else but for what is public."""
-    gid = grp.getgrnam(group).gr_gid
+    ids = _files.reader_ids(group)
     for path, is_link in _walk(root):
-        os.lchown(path, 0, gid)
+        os.lchown(path, *ids)
         if not is_link:
             os.chmod(path, _wanted_mode(os.path.relpath(path, root), os.lstat(path).st_mode, public))
 
 
 def _is_read_only(root: str, group: str, public: t.Optional[t.Sequence[str]]) -> bool:
     try:
-        gid = grp.getgrnam(group).gr_gid
+        ids = _files.reader_ids(group)
     except KeyError:
         return False
     for path, is_link in _walk(root):
         found = os.lstat(path)
-        if (found.st_uid, found.st_gid) != (0, gid):
+        if (found.st_uid, found.st_gid) != ids:
             return False
         if is_link:
             continue

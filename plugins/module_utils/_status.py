@@ -11,7 +11,8 @@ import typing as t
 
 from ansible_collections.wsgiops.flask.plugins.module_utils import _history, _release_store
 from ansible_collections.wsgiops.flask.plugins.module_utils._layout import Layout
-from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import Report, Systemd
+from ansible_collections.wsgiops.flask.plugins.module_utils._service import Report
+from ansible_collections.wsgiops.flask.plugins.module_utils._services import Services
 
 # States in which requests are answered, or will be in a moment.
 WELL = ("serving", "starting", "idle")
@@ -24,7 +25,8 @@ class Status:
     :param state: one of
 
         - ``serving``: it runs;
-        - ``starting``: systemd starts it, or is about to start it again; requests wait;
+        - ``starting``: it is started, or about to be started again; under systemd requests wait, under cron they get
+          status 503;
         - ``idle``: it does not run, the next request starts it;
         - ``limited``: it failed so often that its start limit tripped; requests get status 503;
         - ``stopped``: neither it nor its socket is there;
@@ -55,7 +57,7 @@ def log_command(layout: Layout, logs_to: str) -> str:
     return "cat " + layout.error_log if logs_to == "files" else "journalctl -u '{0}@*'".format(layout.name)
 
 
-def status(layout: Layout, service: Systemd) -> Status:
+def status(layout: Layout, service: Services) -> Status:
     """How the application is on this host."""
     release = _release_store.current_release(layout)
     if release is None:
@@ -87,7 +89,7 @@ def _state(report: Report) -> t.Tuple[str, str]:
         return ("serving", "") if report.socket == "active" else ("stopped", "its socket is gone: " + refused)
     ended = "its last end was " + report.ended if report.ended else "it was stopped"
     if report.service in ("activating", "deactivating", "reloading"):
-        return "starting", ended + "; it is being started again" if report.ended else ""
+        return "starting", ended + "; " + report.again if report.ended else ""
     if report.socket_result in ("service-start-limit-hit", "trigger-limit-hit"):
         again = "it is tried again at {0}".format(_iso(report.retry)) if report.retry else "it is not tried again"
         return "limited", "its start limit tripped ({0}): {1}; {2}; {3}".format(report.limit, ended, refused, again)

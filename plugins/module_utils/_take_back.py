@@ -3,7 +3,7 @@
 """A switch that its controller has to confirm: otherwise the host goes back by itself, down the same road.
 
 What went wrong may be that the host can't be reached any more, so what takes the release back has to be on it: a copy
-of this code, started by a timer of systemd.
+of this code, started by a timer of systemd, or by cron.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import typing as t
 from ansible_collections.wsgiops.flask.plugins.module_utils import _files
 from ansible_collections.wsgiops.flask.plugins.module_utils._layout import Layout
 from ansible_collections.wsgiops.flask.plugins.module_utils._lock import locked
-from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import Systemd
+from ansible_collections.wsgiops.flask.plugins.module_utils._services import Services
 
 _PACKAGE = __name__.rsplit(".", 1)[0]
 
@@ -27,7 +27,7 @@ _PROGRAM = "import sys\nfrom {0}._take_back import main\nmain(sys.argv[1:])\n".f
 LOCK_WAIT = 3600.0
 
 
-def arm(layout: Layout, service: Systemd, release: str, previous: str, seconds: float, rest: float) -> None:
+def arm(layout: Layout, service: Services, release: str, previous: str, seconds: float, rest: float) -> None:
     """Have the host go back from ``release`` to ``previous``, unless :func:`confirm` comes within ``seconds``.
 
     :param rest: seconds that what arms it may take to its end, from which ``seconds`` count.
@@ -43,13 +43,13 @@ def arm(layout: Layout, service: Systemd, release: str, previous: str, seconds: 
     service.arm([sys.executable, "-I", layout.take_back, *arguments], seconds + rest)
 
 
-def cancel(layout: Layout, service: Systemd) -> None:
+def cancel(layout: Layout, service: Services) -> None:
     """Forget what was armed, if anything was: what it was to take back does not serve any more."""
     service.disarm()
     _files.remove(layout.take_back)
 
 
-def confirm(layout: Layout, service: Systemd) -> bool:
+def confirm(layout: Layout, service: Services) -> bool:
     """Keep the release that serves; returns whether it was to be taken back."""
     pending = service.withdraw()
     _files.remove(layout.take_back)
@@ -64,11 +64,13 @@ def main(arguments: t.Sequence[str]) -> None:
     name, root, release, previous, seconds = arguments
     layout = Layout(name, root)
     with locked(layout.lock, "taking back release " + release, LOCK_WAIT):
-        if _release_store.current_release(layout) != release:
+        # Confirmed while this waited for the lock.
+        if not os.path.isdir(layout.take_back) or _release_store.current_release(layout) != release:
             _say("release {0} does not serve any more: nothing to take back".format(release))
             return
         label = _release_store.label_of(layout, release)
-        road = _road.Road(_release_store.load(layout, previous), Systemd(layout))
+        wanted = _release_store.load(layout, previous)
+        road = _road.Road(wanted, Services(layout, wanted))
         road.travel()
         reason = "not confirmed within {0} s".format(seconds)
         _history.record(layout.history, _history.TAKEN_BACK, release, previous, label, reason)

@@ -63,6 +63,16 @@ options:
   secrets:
     description: More variables like those of O(environment), in a file of their own. Handed over in the same way.
     type: raw
+  service:
+    description: What runs the release. O(units) are its files, unit templates or C(app_ctl.sh) and the file of cron.
+    type: str
+    choices: [systemd, cron]
+    default: systemd
+  unenforced:
+    description: Settings of the application that O(service) can't see to, each of which is a warning.
+    type: list
+    elements: str
+    default: []
   server:
     description: What serves the application, gunicorn or gevent's own server, which is one process.
     type: str
@@ -267,7 +277,8 @@ from ansible_collections.wsgiops.flask.plugins.module_utils._lock import Locked,
 from ansible_collections.wsgiops.flask.plugins.module_utils._options import Options, options_from
 from ansible_collections.wsgiops.flask.plugins.module_utils._release import Parts
 from ansible_collections.wsgiops.flask.plugins.module_utils._removal import remove_application
-from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import ServiceError, Systemd
+from ansible_collections.wsgiops.flask.plugins.module_utils._service import ServiceError
+from ansible_collections.wsgiops.flask.plugins.module_utils._services import Services, host_service
 
 # Seconds for which a run that does the very same is waited for: the longest drain and its stop (3600 s each), twice.
 WAIT_FOR_SAME = 14400
@@ -343,7 +354,7 @@ def diff(layout, previous, release, parts):
         {"before_header": before_header + part, "after_header": after_header + part, "before": before, "after": after}
         for part, before, after in texts
     ]
-    for path in layout.unit_templates:
+    for path in layout.control_files:
         before, after = _files.read_text(path) or "", parts.units.get(os.path.basename(path), "")
         changes.append({"before_header": path, "after_header": path, "before": before, "after": after})
     return [change for change in changes if change["before"] != change["after"]]
@@ -352,6 +363,13 @@ def diff(layout, previous, release, parts):
 def put_in_service(module, layout):
     """Deploy the release that the arguments describe, or prepare it."""
     params = module.params
+    try:
+        host_service(params["service"])
+    except ValueError as error:
+        raise ValueError("{0}: {1}".format(layout.name, error)) from error
+    for setting in params["unenforced"]:
+        said = "{0}: {1} is not enforced on this host: cron runs the application, and only systemd could"
+        module.warn(said.format(layout.name, setting))
     prepare = params["state"] == "prepared"
     previous = _release_store.current_release(layout)
     if params["venv"] is None:
@@ -383,7 +401,7 @@ def take_road(module, layout, wanted, prepare):
     params = module.params
     previous = _release_store.current_release(layout)
     rollback = params["state"] == "rolled_back"
-    road = _road.Road(wanted, Systemd(layout), params["keep_releases"], params["confirm"], rollback)
+    road = _road.Road(wanted, Services(layout, wanted), params["keep_releases"], params["confirm"], rollback)
     result = {"release": wanted.id, "previous": previous, "label": wanted.options.label}
     if not prepare:
         result["diff"] = diff(layout, previous, wanted.id, wanted.parts)
@@ -411,7 +429,7 @@ def confirm(module, layout):
         if wanted and release != wanted:
             said = "{0}: release {1} can't be confirmed: {2} serves; the host took it back, see {3}"
             raise ValueError(said.format(layout.name, wanted, release or "nothing", layout.history))
-        kept = _take_back.confirm(layout, Systemd(layout))
+        kept = _take_back.confirm(layout, Services(layout))
         if kept:
             label = _release_store.label_of(layout, release)
             _history.record(layout.history, _history.CONFIRMED, release, None, label)
@@ -421,7 +439,7 @@ def confirm(module, layout):
 
 def remove(module, layout):
     steps = remove_application(
-        layout, Systemd(layout), module.params["remove_data"], module.params["lock_wait"], module.check_mode
+        layout, Services(layout), module.params["remove_data"], module.params["lock_wait"], module.check_mode
     )
     module.exit_json(changed=bool(steps), steps=steps)
 
@@ -448,6 +466,8 @@ def main():
             "units": {"type": "dict", "default": {}},
             "environment": {"type": "raw", "no_log": True},
             "secrets": {"type": "raw", "no_log": True},
+            "service": {"type": "str", "choices": ["systemd", "cron"], "default": "systemd"},
+            "unenforced": {"type": "list", "elements": "str", "default": []},
             "server": {"type": "str", "choices": ["gunicorn", "gevent"], "default": "gunicorn"},
             "workers": {"type": "str", "default": "auto"},
             "memory": {"type": "str", "default": ""},

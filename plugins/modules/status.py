@@ -9,7 +9,7 @@ module: status
 version_added: 0.1.0
 short_description: Tell how an application is on a host
 description:
-  - Says which release serves, since when, with how many workers and how much memory, how often systemd has started it
+  - Says which release serves, since when, with how many workers and how much memory, how often it was started
     again, and where it does not serve, why.
 extends_documentation_fragment:
   - wsgiops.flask.application
@@ -40,9 +40,9 @@ status:
       type: str
     state:
       description:
-        - V(serving), it runs; V(starting), it is being started, requests wait; V(idle), it does not run, the next
-          request starts it; V(limited), it failed so often that its start limit tripped, requests get status 503;
-          V(stopped), requests get status 503; V(absent), no release was ever put in service.
+        - V(serving), it runs; V(starting), it is being started, and under systemd requests wait; V(idle), it does not
+          run, the next request starts it; V(limited), it failed so often that its start limit tripped, requests
+          get status 503; V(stopped), requests get status 503; V(absent), no release was ever put in service.
       type: str
     reason:
       description: Why it does not serve; empty when it does.
@@ -57,7 +57,7 @@ status:
       description: When its main process started, ISO 8601 in UTC.
       type: str
     restarts:
-      description: How often systemd has started it again since it was last put in service.
+      description: How often it was started again since it was last put in service.
       type: int
     workers:
       description: Number of worker processes; 0 with the server gevent, whose main process does the work.
@@ -85,7 +85,8 @@ import dataclasses
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.wsgiops.flask.plugins.module_utils._layout import Layout
-from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import ServiceError, Systemd
+from ansible_collections.wsgiops.flask.plugins.module_utils._service import ServiceError
+from ansible_collections.wsgiops.flask.plugins.module_utils._services import Services
 from ansible_collections.wsgiops.flask.plugins.module_utils._status import WELL, status
 
 
@@ -99,7 +100,7 @@ def main():
     )
     layout = Layout(module.params["name"], module.params["root"])
     try:
-        found = status(layout, Systemd(layout))
+        found = status(layout, Services(layout))
     except (ServiceError, OSError) as error:
         module.fail_json(msg="{0}: {1}".format(layout.name, error))
     module.exit_json(changed=False, status=dataclasses.asdict(found), well=found.state in WELL)

@@ -21,6 +21,12 @@ options:
     description: Options of an application in the format of argument specs.
     type: dict
     required: true
+  nginx_mode:
+    description: Which nginx it is - V(system), the host's; V(file) and V(user) without root, of which some keys ask too
+      much.
+    type: str
+    choices: [system, file, user]
+    default: system
 attributes:
   check_mode:
     description: Changes nothing in any mode.

@@ -17,6 +17,7 @@ from ansible_collections.wsgiops.flask.plugins.plugin_utils._values import (
     filled,
     has_dots,
     is_host,
+    is_in,
     is_path,
     is_true,
     number,
@@ -169,6 +170,32 @@ def front_problems(app: App, schema: Schema, resolve: Resolve) -> list[str]:
         + _extra_problems("nginx_server_extra", full["nginx_server_extra"])
         + _extra_problems("nginx_location_extra", full["nginx_location_extra"])
     )
+
+
+def rootless_problems(app: App, schema: Schema, mode: str) -> list[str]:
+    """What of an application of the right shape no nginx does without root, whatever it is.
+
+    :param mode: ``file`` for a site that is handed to an administrator, ``user`` for an nginx of the user's own.
+    """
+    full = filled(app, schema)
+    found = []
+    if full["tls"]["mode"] != "none":
+        rule = (
+            "without root (flask_become: false) nginx has no certificates, as nothing here may answer on port 443 or "
+            "renew them; leave it out, and set trusted_proxies to what ends TLS in front of nginx"
+        )
+        found.append(_refusal("tls.mode", full["tls"]["mode"], rule))
+    if full["compression"] == "brotli":
+        rule = "without root (flask_become: false) nobody has nginx load its modules; use gzip"
+        found.append(_refusal("compression", "brotli", rule))
+    if full["access"]["users"] and mode == "file":
+        rule = "with nginx_mode file everyone on the host would read the hashes, as only root gives nginx alone a file"
+        found.append(f"access.users: is not accepted: {rule}; use nginx_mode user, or let the application ask")
+    for item in full["static"]:
+        if is_in(str(item.get("path")), ("/var/lib",)):
+            rule = "without root (flask_become: false) that is root's; use a directory of the source"
+            found.append(_refusal("static", item["path"], rule))
+    return found
 
 
 def _refusal(key: str, value: t.Any, rule: str) -> str:

@@ -14,7 +14,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.wsgiops.flask.plugins.module_utils._environment import NAME as VARIABLE_NAME
 from ansible_collections.wsgiops.flask.plugins.module_utils._environment import text_of
-from ansible_collections.wsgiops.flask.plugins.plugin_utils._front import front_problems
+from ansible_collections.wsgiops.flask.plugins.plugin_utils._front import front_problems, rootless_problems
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._requirements import read_requirements
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._service import service_problems
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._source import SourceError, list_source
@@ -40,7 +40,7 @@ RESERVED_NAMES = frozenset(
     """
     apt backup bin cron daemon dbus default dpkg games git irc journal list lock log lp mail man messagebus mysql news
     nginx nobody postgres postgresql private proxy redis root ssh sshd sudo sync sys syslog systemd user users uucp
-    www-data
+    wsgiops-flask-certificates wsgiops-flask-nginx www-data
     """.split()
 )
 
@@ -72,17 +72,18 @@ HINTS: t.Mapping[tuple[str, t.Any], str] = {
 }
 
 
-def problems(apps: t.Any, schema: Schema, resolve: t.Callable[[str], Path]) -> list[str]:
+def problems(apps: t.Any, schema: Schema, resolve: t.Callable[[str], Path], nginx_mode: str = "system") -> list[str]:
     """Everything that is wrong with ``apps``; an empty list when nothing is.
 
     :param schema: the options of an application in argument-spec format.
     :param resolve: turns the text of ``source``, or of a page, into what it means on the controller.
+    :param nginx_mode: which nginx it is: system, or file and user without root.
     """
     if not isinstance(apps, list) or not all(isinstance(app, dict) for app in apps):
         return [f"flask_apps: {_kind(apps)} was given; accepted is a list of dictionaries, one for each application"]
     found: list[str] = []
     for position, app in enumerate(apps, start=1):
-        found += [f"{_title(app, position)}: {problem}" for problem in _app_problems(app, schema, resolve)]
+        found += [f"{_title(app, position)}: {problem}" for problem in _app_problems(app, schema, resolve, nginx_mode)]
     return found + _conflicts(apps)
 
 
@@ -102,7 +103,7 @@ def _kind(value: t.Any) -> str:
     return next((name for kind, name in names.items() if isinstance(value, kind)), "nothing")
 
 
-def _app_problems(app: App, schema: Schema, resolve: t.Callable[[str], Path]) -> list[str]:
+def _app_problems(app: App, schema: Schema, resolve: t.Callable[[str], Path], nginx_mode: str) -> list[str]:
     """Problems of one application; what only makes sense in an entry of the right shape is checked in such a one."""
     found = unknown_keys(app, schema)
     absent = app.get("state") == "absent"
@@ -122,6 +123,7 @@ def _app_problems(app: App, schema: Schema, resolve: t.Callable[[str], Path]) ->
     return (
         service_problems(app, schema)
         + front_problems(app, schema, resolve)
+        + (rootless_problems(app, schema, nginx_mode) if nginx_mode != "system" else [])
         + _health_problems(app.get("health", {}))
         + _hook_problems(app.get("hooks", {}))
         + _label_problems(app)

@@ -27,6 +27,12 @@ CLASSES = {"threads": ("gthread",), "worker_connections": ("gevent", "gthread")}
 # Keys that are gunicorn's alone.
 OF_GUNICORN = ("workers", "worker_class", "threads", "max_requests", "preload", "gunicorn_settings")
 
+# Keys within others that are systemd's alone.
+OF_SYSTEMD = {
+    "limits": ("memory", "memory_high", "cpu", "oom_policy"),
+    "sandbox": ("writable_paths", "home", "devices", "write_execute", "system_calls", "address_families", "namespaces"),
+}
+
 # Bytes of a unix socket's path without the NUL at its end (unix(7)).
 SOCKET_PATH = 107
 
@@ -65,12 +71,28 @@ def service_problems(app: App, schema: Schema) -> list[str]:
     """
     full = filled(app, schema)
     return (
-        _server_problems(app, full)
+        _cron_problems(app)
+        + _server_problems(app, full)
         + _restart_problems(full["restart"])
         + _limit_problems(full)
         + _sandbox_problems(full["sandbox"])
         + _metrics_problems(full["metrics"]["statsd"], full["network"])
     )
+
+
+def _cron_problems(app: App) -> list[str]:
+    """Keys that ask for what systemd alone gives, of an application that cron is to run."""
+    if app.get("service") != "cron":
+        return []
+    rule = "with service cron nothing could see to it; it needs systemd"
+    found = [f"network: {app['network']!r} is not accepted: {rule}"] if app.get("network", "full") != "full" else []
+    for group, keys in OF_SYSTEMD.items():
+        given = app.get(group) or {}
+        found += [f"{group}.{key}: {given[key]!r} is not accepted: {rule}" for key in keys if key in given]
+    if (app.get("logs") or {}).get("to") == "journal":
+        rule = "with service cron there is no journal that could be written to; leave it out, or set it to files"
+        found.append(f"logs.to: 'journal' is not accepted: {rule}")
+    return found
 
 
 def _server_problems(app: App, full: App) -> list[str]:

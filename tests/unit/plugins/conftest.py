@@ -12,9 +12,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from ansible.module_utils.common import warnings
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.wsgiops.flask.plugins.module_utils import _gate, _probe, _release, _road
+from ansible_collections.wsgiops.flask.plugins.module_utils import _gate, _probe, _release, _road, _services
 from ansible_collections.wsgiops.flask.tests.unit.plugins.host import Accounts, Front, Host
 
 
@@ -36,6 +37,7 @@ def host(
     """A host in a directory whose name is short: sockets in it have 107 bytes for their path. It hashes fast."""
     monkeypatch.setitem(_release.SCRYPT, "n", 2)
     monkeypatch.setattr(_probe, "WATCH", 0.02)
+    monkeypatch.setattr(_services, "SYSTEMD_RUNS", "/")
     for module in (_gate, _road):
         monkeypatch.setattr(module, "PROBE_PAUSE", 0.01)
     found = Host(str(tmp_path_factory.mktemp("h")))
@@ -70,8 +72,40 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
 
 
 @pytest.fixture
-def run_module(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, t.Any]]:
+def systemd(tmp_path: Path) -> Path:
+    """What tells scripts that systemd runs the host; a test may take it away."""
+    found = tmp_path / "systemd"
+    found.mkdir()
+    return found
+
+
+@pytest.fixture
+def nginx_scripts(repository: Path, tmp_path: Path, systemd: Path) -> Path:
+    """The directory of the nginx role's scripts, for a host whose files are in ``tmp_path`` and processes our own."""
+    directory = tmp_path / "scripts"
+    directory.mkdir()
+    here = {
+        "/run/systemd/system": str(systemd),
+        "/run/nginx.pid": str(tmp_path / "nginx.pid"),
+        "/etc/nginx/wsgiops-flask/_keep_nginx.sh": str(directory / "keep_nginx.sh"),
+        "own:-/etc/nginx": f"own:-{tmp_path}",
+        "/var/log/nginx": str(tmp_path),
+        # No process of whoever runs the tests has this name.
+        "[[:space:]]*nginx$": "[[:space:]]*wsgiops-nginx$",
+    }
+    for script in (repository / "roles" / "nginx" / "files").glob("*.sh"):
+        text = script.read_text()
+        for there, path in here.items():
+            text = text.replace(there, path)
+        (directory / script.name).write_text(text)
+    return directory
+
+
+@pytest.fixture
+def run_module(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, t.Any]]:
     """Runs a module's main() with arguments; gives its result. Options: check_mode and diff."""
+    # A process warns once of each thing, and is one module's; here it is many's.
+    monkeypatch.setattr(warnings, "_global_warnings", {})
 
     def run(
         module: ModuleType, arguments: dict[str, t.Any], check_mode: bool = False, diff: bool = False

@@ -25,7 +25,7 @@ from ansible_collections.wsgiops.flask.plugins.module_utils._lock import locked
 from ansible_collections.wsgiops.flask.plugins.module_utils._options import Health, Hooks, Options
 from ansible_collections.wsgiops.flask.plugins.module_utils._release import Parts
 from ansible_collections.wsgiops.flask.plugins.module_utils._release_store import Release
-from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import (
+from ansible_collections.wsgiops.flask.plugins.module_utils._service import (
     Report,
     ServiceError,
     State,
@@ -238,7 +238,7 @@ class Task:
 
 
 class FakeService:
-    """The service manager of one application in memory, with the methods of `Systemd` and real sockets behind them."""
+    """The service manager of one application in memory, with the methods of `Services` and real sockets behind them."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
@@ -278,7 +278,7 @@ class FakeService:
 
     def _templates(self) -> dict[str, str]:
         texts = {}
-        for path in filter(os.path.exists, self._layout.unit_templates):
+        for path in filter(os.path.exists, self._layout.control_files):
             with open(path, encoding="utf-8") as handle:
                 texts[os.path.basename(path)] = handle.read()
         return texts
@@ -293,7 +293,7 @@ class FakeService:
         code = os.readlink(os.path.join(self._layout.release(release), "code"))
         return self.behaviours[os.path.basename(code)]
 
-    # -- what Systemd has ----------------------------------------------------------------------------------------------
+    # -- what Services has ---------------------------------------------------------------------------------------------
 
     def state(self, release: str) -> State:
         unit = self.unit(release)
@@ -326,6 +326,9 @@ class FakeService:
             memory=50 << 20,
         )
         return dataclasses.replace(found, **self.reported)
+
+    def checker(self, release: str) -> str:
+        return "systemd-analyze verify"
 
     def verify(self, release: str, units: t.Mapping[str, str]) -> str:
         self._act("verify", release)

@@ -96,9 +96,9 @@ def behave(
 
 
 @pytest.fixture
-def run(repository: Path, directory: Path, behave: Behave) -> Run:
+def run(nginx_scripts: Path, directory: Path, behave: Behave) -> Run:
     def start() -> subprocess.CompletedProcess[str]:
-        script = repository / "roles" / "nginx" / "files" / "issue_certificate.sh"
+        script = nginx_scripts / "issue_certificate.sh"
         return subprocess.run(["sh", script, directory], capture_output=True, text=True, check=False)
 
     return start
@@ -136,6 +136,21 @@ def test_what_is_issued_takes_the_place_of_the_stand_in(directory: Path, issued:
     done = run()
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert calls(directory) == [certbot]
+
+
+def test_without_systemd_nginx_gets_the_signal(directory: Path, run: Run, systemd: Path, nginx_scripts: Path) -> None:
+    systemd.rmdir()
+    keep = nginx_scripts / "keep_nginx.sh"
+    keep.write_text(f'echo "keep $*" >> {directory.parent}/calls\nexit $(cat {directory.parent}/code)\n')
+    (directory.parent / "code").write_text("1")
+    before = pair(directory)
+    assert "nginx could not be reloaded with the issued one; the previous one is back" in run().stderr
+    assert pair(directory) == before
+    (directory.parent / "code").write_text("0")
+    calls(directory)
+    assert run().returncode == 0
+    assert calls(directory)[-2:] == ["nginx -t -q", "keep reload"]
+    assert pair(directory) != before
 
 
 def test_what_is_renewed_takes_the_place_of_what_was_issued(directory: Path, run: Run) -> None:
@@ -241,8 +256,8 @@ def test_what_certbot_did_not_finish_is_begun_anew(directory: Path, run: Run, lo
     assert (state / "accounts").exists()
 
 
-def test_runs_take_turns(repository: Path, directory: Path, behave: Behave) -> None:
-    script = repository / "roles" / "nginx" / "files" / "issue_certificate.sh"
+def test_runs_take_turns(nginx_scripts: Path, directory: Path, behave: Behave) -> None:
+    script = nginx_scripts / "issue_certificate.sh"
     held = os.open(directory, os.O_RDONLY)
     fcntl.flock(held, fcntl.LOCK_EX)
     with subprocess.Popen(["sh", script, directory], stdout=subprocess.PIPE) as waiting:

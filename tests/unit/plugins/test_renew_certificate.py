@@ -41,9 +41,9 @@ def nginx(command: Callable[[str, str], Path], tmp_path: Path) -> Callable[[int,
 
 
 @pytest.fixture
-def renew(repository: Path, directory: Path, nginx: object) -> Renew:
+def renew(nginx_scripts: Path, directory: Path, nginx: object) -> Renew:
     def run() -> subprocess.CompletedProcess[str]:
-        script = repository / "roles" / "nginx" / "files" / "renew_certificate.sh"
+        script = nginx_scripts / "renew_certificate.sh"
         return subprocess.run(["sh", script, directory], capture_output=True, text=True, check=False)
 
     return run
@@ -94,6 +94,16 @@ def test_one_that_ends_in_ten_days_is_renewed_with_its_key_and_names(directory: 
     assert _certificate.is_good_self_signed(pair, NAMES, time.time())
     assert renew().stdout == ""
     assert len(calls(directory)) == 2
+
+
+def test_without_systemd_nginx_gets_the_signal(
+    directory: Path, renew: Renew, systemd: Path, nginx_scripts: Path
+) -> None:
+    stand(directory, Issued(NAMES[0], NAMES, ends=29))
+    systemd.rmdir()
+    (nginx_scripts / "keep_nginx.sh").write_text(f'echo "keep $*" >> {directory.parent}/calls\n')
+    assert renew().returncode == 0
+    assert calls(directory) == ["nginx -t -q", "keep reload"]
 
 
 @pytest.mark.parametrize(

@@ -224,11 +224,17 @@ def test_the_modules_get_what_the_controller_computed(play: Play, source: Path, 
     assert not os.path.exists(root)
 
 
-def test_variables_reach_the_module_and_no_eye(play: Play, tmp_path: Path, command: Callable[[str, str], Path]) -> None:
+def test_variables_reach_the_module_and_no_eye(play: Play, tmp_path: Path) -> None:
     """Masked as one text: a "1" that was masked on its own would punch holes into everything else that is shown."""
-    command("systemctl", "exit 0")
     files = {"gunicorn.conf.py": "workers = 1\n"}
-    release = {"name": "no-such-app-here", "root": str(tmp_path / "opt"), "code": "c", "venv": "v", "files": files}
+    release = {
+        "name": "no-such-app-here",
+        "root": str(tmp_path / "opt"),
+        "code": "c",
+        "venv": "v",
+        "files": files,
+        "service": "cron",
+    }
     variables = {"environment": {"DEBUG": 1, "TOKEN": "s3cret-of-the-shop"}, "secrets": {"PIN": 1.5, "KEY": "s3cret"}}
     run = play([{"wsgiops.flask.release": {**release, **variables}}], LOCAL, "--check", "--diff", "-vvv")
     assert run.code == 0, run.output

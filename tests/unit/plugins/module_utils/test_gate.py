@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.wsgiops.flask.plugins.module_utils import _files, _gate, _probe
 from ansible_collections.wsgiops.flask.plugins.module_utils._gate import Gate, GateError
 from ansible_collections.wsgiops.flask.plugins.module_utils._probe import Answer
-from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import TaskResult
+from ansible_collections.wsgiops.flask.plugins.module_utils._service import TaskResult
 from ansible_collections.wsgiops.flask.tests.unit.plugins.host import Behaviour, Front, Host
 
 Start = Callable[..., Gate]

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.wsgiops.flask.plugins.module_utils._layout import KEPT_DATA_MARK
+from ansible_collections.wsgiops.flask.plugins.module_utils import _crontab
+from ansible_collections.wsgiops.flask.plugins.module_utils._layout import KEPT_DATA_MARK, Layout
 from ansible_collections.wsgiops.flask.plugins.module_utils._lock import Locked, locked
 from ansible_collections.wsgiops.flask.plugins.module_utils._removal import remove_application
+from ansible_collections.wsgiops.flask.plugins.module_utils._service_cron import Cron
 from ansible_collections.wsgiops.flask.tests.unit.plugins.host import Host
 
 Remove = Callable[..., list[str]]
@@ -148,3 +150,77 @@ def test_where_nothing_is_there_is_nothing_to_do(host: Host, remove: Remove) -> 
     os.removedirs(host.layout.venvs)
     assert remove() == []
     assert not os.path.exists(host.layout.home)
+
+
+# -- without root ------------------------------------------------------------------------------------------------------
+
+OTHERS = "7 3 * * * backup\n"
+
+
+@pytest.fixture
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The crontab of the user, with the application's lines and others."""
+    found = tmp_path / "table"
+    found.write_text(OTHERS)
+    monkeypatch.setattr(_crontab, "_read", found.read_text)
+    monkeypatch.setattr(_crontab, "_crontab", lambda _arguments, text="": found.write_text(text))
+    return found
+
+
+@pytest.fixture
+def private(tmp_path: Path, table: Path) -> Layout:
+    """An application that an ordinary user has, and one beside it."""
+    layout = Layout("shop", str(tmp_path / "apps"), private=True)
+    for directory in (layout.releases, layout.run, layout.state, layout.cache, layout.logs):
+        os.makedirs(directory)
+    for path in (layout.lock, layout.app_ctl, layout.history, layout.state + "/shop.sqlite3", layout.error_log):
+        Path(path).write_text("")
+    Path(layout.cron).write_text("* * * * * cron-check\n")
+    Cron(layout).daemon_reload()
+    assert "cron-check" in table.read_text()
+    return layout
+
+
+def take_away(layout: Layout, remove_data: bool = False, dry_run: bool = False) -> list[str]:
+    return remove_application(layout, Cron(layout), remove_data, 0, dry_run)  # type: ignore[arg-type]
+
+
+def test_of_a_users_application_the_data_stays_and_lines_of_others(private: Layout, table: Path) -> None:
+    said = take_away(private, dry_run=True)
+    steps = take_away(private)
+    # That which has cron leave the application alone meanwhile is new.
+    assert said == [step for step in steps if step != f"remove {private.disabled}"]
+    assert f"keep {private.state}" in steps
+    assert "remove its lines of the crontab" in steps
+    assert os.listdir(private.home) == ["state"]
+    assert sorted(os.listdir(private.state)) == [KEPT_DATA_MARK, "shop.sqlite3"]
+    assert table.read_text() == OTHERS
+    assert take_away(private) == []
+    assert os.listdir(private.home) == ["state"]
+
+
+def test_of_a_users_application_nothing_stays_when_asked_for(private: Layout, table: Path) -> None:
+    assert take_away(private, remove_data=True, dry_run=True) == take_away(private, remove_data=True)
+    # Nor of the directory that was made for it.
+    assert not os.path.exists(private.root)
+    assert take_away(private, remove_data=True) == []
+
+
+def test_a_users_other_applications_stay(private: Layout) -> None:
+    os.makedirs(os.path.join(private.root, "desk"))
+    take_away(private, remove_data=True)
+    assert os.listdir(private.root) == ["desk"]
+
+
+def test_lines_that_are_left_in_the_crontab_go(private: Layout, table: Path) -> None:
+    """Of a directory that was deleted by hand."""
+    os.rename(private.home, private.root + "/elsewhere")
+    assert take_away(private) == ["remove its lines of the crontab"]
+    assert table.read_text() == OTHERS
+
+
+def test_a_directory_that_the_user_has_for_something_else_is_left_alone(private: Layout) -> None:
+    os.unlink(private.lock)
+    with pytest.raises(ValueError, match=r"/apps/shop is not a wsgiops\.flask application's, and is left alone"):
+        take_away(private)
+    assert os.path.exists(private.app_ctl)

@@ -15,13 +15,8 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.wsgiops.flask.plugins.module_utils import _service_systemd
-from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import (
-    Report,
-    ServiceError,
-    Systemd,
-    TaskResult,
-    sandbox,
-)
+from ansible_collections.wsgiops.flask.plugins.module_utils._service import Report, ServiceError, State, TaskResult
+from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import Systemd, sandbox
 from ansible_collections.wsgiops.flask.tests.unit.plugins.host import HostLayout
 
 ID = "0123456789ab"
@@ -130,7 +125,7 @@ def test_a_pair_that_is_not_there(manager: Manager, systemd: Systemd) -> None:
 def test_what_systemd_does_not_say_is_not_so(manager: Manager, systemd: Systemd) -> None:
     manager.says(SERVICE, "ActiveState=inactive")
     manager.says(SOCKET, "ActiveState=inactive")
-    assert systemd.state(ID) == _service_systemd.State("inactive", "dead", 0, "inactive", 0.0, False, False)
+    assert systemd.state(ID) == State("inactive", "dead", 0, "inactive", 0.0, False, False)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import pytest
 from ansible_collections.wsgiops.flask.plugins.module_utils import _files, _gate, _history, _probe, _take_back
 from ansible_collections.wsgiops.flask.plugins.module_utils._release_store import Release, current_release
 from ansible_collections.wsgiops.flask.plugins.module_utils._road import Road, RoadError
-from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import TaskResult
+from ansible_collections.wsgiops.flask.plugins.module_utils._service import TaskResult
 from ansible_collections.wsgiops.flask.tests.unit.plugins.host import (
     JOURNAL,
     Accounts,

@@ -92,7 +92,7 @@ def switched(host: Host, monkeypatch: pytest.MonkeyPatch) -> tuple[Release, Rele
     host.deploy(old)
     host.deploy(new, confirm=120)
     monkeypatch.setattr(_take_back, "Layout", HostLayout)
-    monkeypatch.setattr(_take_back, "Systemd", lambda _layout: host.service)
+    monkeypatch.setattr(_take_back, "Services", lambda *_of: host.service)
     return old, new
 
 

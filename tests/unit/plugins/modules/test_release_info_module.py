@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.wsgiops.flask.plugins.module_utils import _services
 from ansible_collections.wsgiops.flask.plugins.module_utils._layout import KEPT_DATA_MARK, USER_COMMENT, claimed_paths
 from ansible_collections.wsgiops.flask.plugins.modules import release_info
 from ansible_collections.wsgiops.flask.tests.unit.plugins.host import Host, HostLayout
@@ -30,8 +31,8 @@ def users(monkeypatch: pytest.MonkeyPatch, host: Host) -> Users:
 
 @pytest.fixture
 def info(host: Host, users: Users, run_module: Run) -> Run:
-    def run(code: str = "0" * 16) -> dict[str, t.Any]:
-        arguments = {"name": "shop", "root": host.layout.root, "source": "shop", "code": code}
+    def run(code: str = "0" * 16, service: str = "auto") -> dict[str, t.Any]:
+        arguments = {"name": "shop", "root": host.layout.root, "source": "shop", "code": code, "service": service}
         return run_module(release_info, arguments)
 
     return run
@@ -40,7 +41,35 @@ def info(host: Host, users: Users, run_module: Run) -> Run:
 def test_a_host_without_the_application(host: Host, info: Run) -> None:
     os.rmdir(host.layout.code_store)
     os.rmdir(host.layout.venvs)
-    assert info() == {"changed": False, "code": "0" * 16, "staged": False, "user_exists": False, "release": None}
+    assert info() == {
+        "changed": False,
+        "code": "0" * 16,
+        "staged": False,
+        "user_exists": False,
+        "release": None,
+        "service": "systemd",
+    }
+
+
+@pytest.mark.parametrize(("asked", "booted", "found"), [
+    ("auto", True, "systemd"), ("auto", False, "cron"), ("cron", True, "cron"), ("systemd", True, "systemd"),
+])  # fmt: skip
+def test_what_runs_applications_on_the_host(
+    users: Users, info: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, asked: str, booted: bool, found: str
+) -> None:
+    users["shop"] = USER_COMMENT
+    monkeypatch.setattr(_services, "SYSTEMD_RUNS", str(tmp_path if booted else tmp_path / "nowhere"))
+    assert info(service=asked)["service"] == found
+
+
+def test_systemd_where_it_does_not_run_the_host_is_refused(
+    info: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(_services, "SYSTEMD_RUNS", str(tmp_path / "nowhere"))
+    assert info(service="systemd")["msg"] == (
+        "shop: service: 'systemd' is not accepted: systemd does not run this host; "
+        "leave service out, or set it to auto or cron"
+    )
 
 
 def test_a_host_with_it(host: Host, users: Users, info: Run) -> None:
@@ -69,12 +98,12 @@ def test_the_user_of_somebody_else_is_refused(users: Users, info: Run, comment: 
     )
 
 
-@pytest.mark.parametrize("number", range(12))
+@pytest.mark.parametrize("number", range(13))
 def test_any_path_of_something_else_is_refused(host: Host, info: Run, number: int) -> None:
     os.rmdir(host.layout.code_store)
     os.rmdir(host.layout.venvs)
     paths = [host.layout.home, *claimed_paths(host.layout)]
-    assert len(paths) == 12
+    assert len(paths) == 13
     os.makedirs(os.path.dirname(paths[number]), exist_ok=True)
     if os.path.isdir(paths[number]):
         Path(paths[number], "something").write_text("")
@@ -100,3 +129,56 @@ def test_a_dangling_link_is_something_else(host: Host, info: Run) -> None:
     os.makedirs(os.path.dirname(host.layout.state))
     os.symlink("nowhere", host.layout.state)
     assert f"{host.layout.state} exists and is not" in info()["msg"]
+
+
+# -- without root ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def private(host: Host, run_module: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The module as a user runs it, by default one that is not root, with `flask_become: false`."""
+
+    def run(user: int = 1001, private: bool = True, root: str = "", **more: t.Any) -> dict[str, t.Any]:
+        monkeypatch.setattr(os, "geteuid", lambda: user)
+        arguments = {"name": "shop", "root": root or host.layout.root, "source": "shop", "code": "0" * 16}
+        return run_module(release_info, {**arguments, "private": private, **more})
+
+    return run
+
+
+def test_without_root_there_is_no_user_to_make(host: Host, private: Run) -> None:
+    os.rmdir(host.layout.code_store)
+    os.rmdir(host.layout.venvs)
+    found = private()
+    assert (found["user_exists"], found["staged"], found["service"]) == (True, False, "cron")
+
+
+@pytest.mark.parametrize(("user", "asked", "said"), [
+    (0, True, "shop: flask_become: false is not accepted: root runs this; log in as an ordinary user"),
+    (1001, False, "shop: flask_become: true is not accepted: it does not make this user root"),
+])  # fmt: skip
+def test_who_runs_it_and_flask_become_have_to_agree(private: Run, user: int, asked: bool, said: str) -> None:
+    assert private(user, asked)["msg"] == said
+
+
+def test_systemd_is_refused_without_root(private: Run) -> None:
+    assert private(service="systemd")["msg"] == (
+        "shop: service: 'systemd' is not accepted: it takes root, and flask_become is false; "
+        "leave service out, or set it to auto or cron"
+    )
+
+
+@pytest.mark.parametrize(("length", "accepted"), [(107, True), (108, False)])
+def test_a_socket_has_to_have_a_name(private: Run, tmp_path: Path, length: int, accepted: bool) -> None:
+    rest = len("/shop/run/0123456789ab.sock")
+    root = str(tmp_path / "x")
+    root += "x" * (length - rest - len(root))
+    said = private(root=root).get("msg", "")
+    assert said.startswith("" if accepted else f"shop: flask_root: '{root}' is not accepted: the path of a socket, ")
+    assert bool(said) is not accepted
+
+
+def test_a_directory_that_the_user_has_for_something_else_is_refused(host: Host, private: Run) -> None:
+    assert "exists and is not a wsgiops.flask application's; choose another name" in private()["msg"]
+    Path(host.layout.lock).write_text("")
+    assert private()["user_exists"]

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.wsgiops.flask.plugins.module_utils import _history
+from ansible_collections.wsgiops.flask.plugins.module_utils import _history, _services
 from ansible_collections.wsgiops.flask.plugins.module_utils._lock import locked
 from ansible_collections.wsgiops.flask.plugins.module_utils._options import Health, Hooks, options_from
 from ansible_collections.wsgiops.flask.plugins.module_utils._release_store import load
-from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import TaskResult
+from ansible_collections.wsgiops.flask.plugins.module_utils._service import TaskResult
 from ansible_collections.wsgiops.flask.plugins.modules import release
 from ansible_collections.wsgiops.flask.tests.unit.plugins.host import JOURNAL, Host, HostLayout, hold
 
@@ -36,7 +36,7 @@ def hangup() -> Iterator[None]:
 def put(host: Host, run_module: Run, monkeypatch: pytest.MonkeyPatch, hangup: None) -> Run:
     """Runs the module on the host, with what came before it done, and some arguments changed, or `...` for none."""
     monkeypatch.setattr(release, "Layout", HostLayout)
-    monkeypatch.setattr(release, "Systemd", lambda layout: host.service)
+    monkeypatch.setattr(release, "Services", lambda *_of: host.service)
 
     def run(
         check_mode: bool = False, code: t.Any = "code-1", behaviour: str = "answer", **changes: t.Any
@@ -532,3 +532,24 @@ def test_what_was_taken_back_can_not_be_confirmed(host: Host, put: Run) -> None:
 def test_a_release_without_one_before_has_not_to_be_confirmed(host: Host, put: Run) -> None:
     release_id = put(confirm=120)["release"]
     assert put(state="confirmed", release=release_id)["changed"] is False
+
+
+def test_what_cron_can_not_see_to_is_a_warning(host: Host, put: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(release.AnsibleModule, "warn", lambda _module, text: warnings.append(text))
+    os.makedirs(os.path.dirname(host.layout.cron))
+    units = {"app_ctl.sh": "", "shop": ""}
+    assert "failed" not in put(service="cron", unenforced=["network: none", "limits.cpu: 1.5"], units=units)
+    rule = "is not enforced on this host: cron runs the application, and only systemd could"
+    assert warnings == [f"shop: network: none {rule}", f"shop: limits.cpu: 1.5 {rule}"]
+    assert os.access(host.layout.app_ctl, os.X_OK)
+    assert os.path.exists(host.layout.cron)
+    assert not os.path.exists(host.layout.service_template)
+
+
+def test_a_service_that_the_host_does_not_have_is_refused(
+    host: Host, put: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(_services, "SYSTEMD_RUNS", str(tmp_path / "nowhere"))
+    assert put()["msg"].startswith("shop: service: 'systemd' is not accepted: systemd does not run this host; ")
+    assert host.service.acts == []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import ServiceError
+from ansible_collections.wsgiops.flask.plugins.module_utils._service import ServiceError
 from ansible_collections.wsgiops.flask.plugins.modules import status
 from ansible_collections.wsgiops.flask.tests.unit.plugins.host import Host, HostLayout
 
@@ -19,7 +19,7 @@ Run = Callable[..., dict[str, t.Any]]
 def look(host: Host, run_module: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs the module on the host."""
     monkeypatch.setattr(status, "Layout", HostLayout)
-    monkeypatch.setattr(status, "Systemd", lambda layout: host.service)
+    monkeypatch.setattr(status, "Services", lambda layout: host.service)
 
     def run(check_mode: bool = False) -> dict[str, t.Any]:
         return run_module(status, {"name": "shop", "root": host.layout.root}, check_mode)

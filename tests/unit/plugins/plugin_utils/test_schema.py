@@ -43,6 +43,32 @@ def check(app: App, schema: t.Any) -> Check:
     return run
 
 
+# --- without root ---
+
+
+@pytest.mark.parametrize(
+    ("changes", "modes", "key"),
+    [
+        ({"tls": {"mode": "self_signed"}}, ["file", "user"], "tls.mode: 'self_signed'"),
+        ({"compression": "brotli"}, ["file", "user"], "compression: 'brotli'"),
+        ({"static": [{"url": "/m/", "path": "/var/lib/a/b"}]}, ["file", "user"], "static: '/var/lib/a/b'"),
+        ({"access": {"users": {"a": "$5$salt$" + 43 * "x"}}, "trusted_proxies": ["::1"]}, ["file"], "access.users:"),
+        ({"static": [{"url": "/m/", "path": "/srv/media"}]}, [], ""),
+        ({"access": {"allow": ["192.0.2.1"]}, "compression": "gzip", "maintenance": True}, [], ""),
+    ],
+)
+def test_what_needs_root_in_nginx_is_refused_without(
+    app: App, schema: t.Any, changes: App, modes: list[str], key: str
+) -> None:
+    """With the key's name and why."""
+    found = {mode: problems([{**app, **changes}], schema, Path, mode) for mode in ("system", "file", "user")}
+    assert [mode for mode, problem in found.items() if problem] == modes
+    for mode in modes:
+        [problem] = found[mode]
+        assert problem.startswith(f"shop: {key}")
+        assert "root" in problem
+
+
 # --- what is accepted ---------------------------------------------------------------------------------------------
 
 
@@ -60,6 +86,7 @@ def test_an_application_with_every_key_has_no_problems(check: Check, app: App, s
         "exclude": ["/docs/"],
         "python": "/usr/bin/python3.11",
         "requirements": "requirements.txt",
+        "service": "systemd",
         "server": "gunicorn",
         "workers": 4,
         "worker_class": "gthread",

@@ -35,6 +35,46 @@ def check(schema: t.Any) -> Check:
     return run
 
 
+# --- without systemd ----------------------------------------------------------------------------------------------
+
+
+NEEDS_SYSTEMD = [
+    ("network", "none"),
+    ("network", "local"),
+    ("limits.memory", "512M"),
+    ("limits.memory_high", "512M"),
+    ("limits.cpu", 1.5),
+    ("limits.oom_policy", "kill"),
+    ("sandbox.writable_paths", ["/srv/shop"]),
+    ("sandbox.home", "hidden"),
+    ("sandbox.devices", False),
+    ("sandbox.write_execute", True),
+    ("sandbox.system_calls", ["mbind"]),
+    ("sandbox.address_families", ["AF_NETLINK"]),
+    ("sandbox.namespaces", True),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), NEEDS_SYSTEMD)
+def test_what_systemd_alone_sees_to_is_refused_with_cron(check: Check, key: str, value: t.Any) -> None:
+    group, _dot, name = key.partition(".")
+    keys = {group: {name: value} if name else value}
+    rule = "with service cron nothing could see to it; it needs systemd"
+    assert check(service="cron", **keys) == [f"{key}: {value!r} is not accepted: {rule}"]
+    assert check(service="auto", **keys) == check(**keys) == []
+
+
+def test_cron_writes_to_no_journal(check: Check) -> None:
+    rule = "with service cron there is no journal that could be written to; leave it out, or set it to files"
+    assert check(service="cron", logs={"to": "journal"}) == [f"logs.to: 'journal' is not accepted: {rule}"]
+    assert check(service="cron", logs={"to": "files"}) == check(service="auto", logs={"to": "journal"}) == []
+
+
+def test_what_cron_sees_to(check: Check) -> None:
+    keys = {"network": "full", "limits": {"tasks": 512, "open_files": 4096}, "sandbox": {"groups": ["video"]}}
+    assert check(service="cron", **keys) == []
+
+
 # --- server and workers -------------------------------------------------------------------------------------------
 
 
