@@ -23,17 +23,20 @@ HEADER = "# Managed by the Ansible collection wsgiops.flask; changes made here a
 SHOP = {
     "flask_app": {"name": "shop", "source": "../shop", "wsgi": "shop:app", "domains": ["shop.example.com"]},
     "release_code": "5891b5b522d5df08",
+    "release_service_manager": "systemd",
     "venv_key": "2c26b46b68ffc68f",
 }
 DESK = {
     "flask_app": {"name": "desk", "source": "../desk", "wsgi": "desk:create_app()", "domains": ["desk.example"]},
     "release_code": "0000000000000001",
+    "release_service_manager": "cron",
     "venv_key": "0000000000000002",
 }
 
 # A value for each key of the schema that may be left out, other than its default.
 OTHER = {
     "remove_data": True,
+    "service": "systemd",
     "exclude": ["/docs/"],
     "python": "python3.13",
     "requirements": "requirements/production.txt",
@@ -152,6 +155,7 @@ WITHOUT_DEFAULT = {
 COMPUTED = {
     "gunicorn_scheme",
     "gunicorn_state_passable",
+    "logrotate_service_manager",
     "nginx_read_timeout",
     "nginx_retry_after",
     "release_public",
@@ -239,7 +243,8 @@ def test_a_documented_default_is_the_default(role: str, name: str, option: dict[
         assert shop in option.get("choices", [shop])
     else:
         assert "default" not in option
-        assert re.search(r"Default is (the first of )?C\((flask_app\.|release_code\)|venv_key\))", sentences(option))
+        published = r"release_code\)|release_service_manager\)|venv_key\)"
+        assert re.search(rf"Default is (the first of )?C\((flask_app\.|{published})", sentences(option))
 
 
 @pytest.mark.parametrize(("role", "name", "option"), [(role, *item) for role in ROLES for item in options(role)])
@@ -345,7 +350,8 @@ def test_a_role_includes_no_other(role: str) -> None:
 @pytest.mark.parametrize("template", [path for path in TEMPLATES if not path.match("*.json.j2")], ids=str)
 def test_a_generated_file_says_who_made_it(template: Path) -> None:
     """JSON has no comments."""
-    first, second = (REPOSITORY / template).read_text().splitlines()[:2]
+    lines = (REPOSITORY / template).read_text().splitlines()
+    first, second = [line for line in lines[:3] if not line.startswith("#!")][:2]
     assert first == HEADER
     assert re.match(rf"# Role {template.parts[1]}\b", second)
 

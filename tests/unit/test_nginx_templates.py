@@ -313,8 +313,9 @@ def test_directories_of_media_are_made_before_nginx_serves_them(render: Render) 
         "d /var/lib/shop/media/x/y 2750 shop www-data",
     ]
     reload = render("__nginx_apply", {})
-    create = "systemd-tmpfiles --create /etc/tmpfiles.d/shop.conf"
-    assert render("__nginx_site_apply", keys) == ["sh", "-c", f'{create} && exec "$@"', "sh", *reload]
+    script, *arguments = render("__nginx_site_apply", keys)[2:]
+    assert script.startswith("#!/bin/sh\n# Makes the directories")
+    assert arguments == ["sh", "/etc/tmpfiles.d/shop.conf", *reload]
     assert render("__nginx_site_apply", {"static": keys["static"][1:2]}) == reload
     assert "/etc/tmpfiles.d/shop.conf" in render("__nginx_files_gone", {"static": keys["static"][1:2]})
 
@@ -430,3 +431,113 @@ def test_what_applications_need_of_the_host(
 ) -> None:
     assert render("__nginx_packages", {}, flask_apps=apps) == packages
     assert render("__nginx_any_renewed", {}, flask_apps=apps) == is_renewed
+
+
+CRON = {"ansible_facts": {"service_mgr": "sysvinit"}, "inventory_hostname": "web1"}
+
+
+@pytest.mark.parametrize("host", ["web1", "web2", "10.0.0.1"])
+def test_cron_understands_its_lines(render: Render, host: str) -> None:
+    facts = {**CRON, "inventory_hostname": host}
+    files = render("__nginx_keep_files", {}, **facts) + render("__nginx_renewal_lines", {}, **facts)
+    tables = {file["path"]: file["content"] for file in files if file["path"].startswith("/etc/cron.d/")}
+    assert {Path(path).name for path in tables} == {"wsgiops-flask-nginx", "wsgiops-flask-certificates"}
+    for content in tables.values():
+        assert content.endswith("\n")
+        [path, *lines] = [line for line in content.splitlines() if not line.startswith("#")]
+        assert path == "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
+        for line in lines:
+            assert re.match(r"(@reboot|[*0-9]+ [*0-9,]+ \* \* \*) root (sh|for) ", line)
+            # To cron it is the end of the line.
+            assert "%" not in line
+    minute, hours = tables["/etc/cron.d/wsgiops-flask-certificates"].splitlines()[-1].split()[:2]
+    early, late = map(int, hours.split(","))
+    assert 0 <= int(minute) < 60
+    assert 0 <= early < 12
+    assert late == early + 12
+
+
+def test_what_renews_is_what_runs_the_host(render: Render) -> None:
+    def names(**facts: t.Any) -> set[str]:
+        return {Path(file["path"]).name for file in render("__nginx_renewal_files", {}, **facts)}
+
+    scripts = {"_renew_certificate.sh", "_issue_certificate.sh"}
+    units = {"wsgiops-flask-certificates.service", "wsgiops-flask-certificates.timer"}
+    assert names(inventory_hostname="web1") == scripts | units
+    assert names(**CRON) == scripts | {"wsgiops-flask-certificates"}
+    assert "daemon-reload" in render("__nginx_renewal_begin", {}, inventory_hostname="web1")[2]
+    assert render("__nginx_renewal_begin", {}, **CRON) == []
+    # Who leaves has not asked which it is.
+    kept = {Path(path).name for path in render("__nginx_kept_paths", {}, inventory_hostname="web1")}
+    assert kept == scripts | units | {"wsgiops-flask-certificates", "wsgiops-flask-nginx", "_keep_nginx.sh"}
+
+
+def test_cron_is_a_package_where_there_is_no_systemd(render: Render) -> None:
+    assert ("cron" in render("__nginx_packages", {})) is False
+    assert "cron" in render("__nginx_packages", {}, **CRON)
+    assert "cron" in render("__nginx_packages", {}, nginx_service_manager="cron")
+
+
+# --- without root -------------------------------------------------------------------------------------------------
+
+ROOTLESS: Keys = {"flask_become": False, "flask_root": "/home/me/apps"}
+USER: Keys = {**ROOTLESS, "nginx_mode": "user", "nginx_port": "8081"}
+
+
+@pytest.mark.parametrize(
+    ("directive", "of_file", "of_user"),
+    [
+        ("listen", ["80", "[::]:80"], ["8081", "[::]:8081"]),
+        ("proxy_pass", ["http://unix:/home/me/apps/shop/current/socket:"], None),
+        ("alias", ["/home/me/apps/nginx/pages/"], None),
+        ("error_log", ["/var/log/nginx/shop.error.log"], ["/home/me/apps/nginx/log/shop.error.log"]),
+        (
+            "access_log",
+            ["/var/log/nginx/shop.access.log wsgiops_flask if=$app_shop_logged"],
+            ["/home/me/apps/nginx/log/shop.access.log wsgiops_flask if=$app_shop_logged"],
+        ),
+    ],
+)
+def test_a_site_without_root(
+    directives: Directives, directive: str, of_file: list[str], of_user: list[str] | None
+) -> None:
+    assert directives(directive, ROOTLESS) == of_file
+    assert directives(directive, USER) == (of_file if of_user is None else of_user)
+
+
+def test_where_a_site_without_root_is_and_where_it_is_asked(render: Render) -> None:
+    site, url, gone = "__nginx_layout.nginx_site", "__nginx_front_url", "__nginx_other_site"
+    file, own = "/home/me/apps/shop/nginx.conf", "/home/me/apps/nginx/conf.d/shop.conf"
+    assert [render(name, {}, **ROOTLESS) for name in (site, gone, url)] == [file, [own], ""]
+    keys = {"prefix": "/a"}
+    assert [render(name, keys, **USER) for name in (site, gone, url)] == [own, [file], "http://127.0.0.1:8081/a"]
+    assert render(gone, {}) == []
+
+
+def test_what_a_user_has_for_nginx_is_in_one_directory(render: Render) -> None:
+    """But for what nginx's package brings."""
+    text = render("lookup('ansible.builtin.template', 'nginx.conf.j2')", {}, **USER)
+    paths = set(re.findall(r"(?<![a-z*])/[^;\s]+", text))
+    assert {path for path in paths if not path.startswith("/home/me/apps/nginx/")} == {"/etc/nginx/mime.types"}
+    files = render("__nginx_keep_files | map(attribute='path') | list", {}, **USER)
+    assert files == ["/home/me/apps/nginx/keep_nginx.sh", "/home/me/apps/nginx/logrotate.conf"]
+    assert render("[__nginx_catch_all_path, __nginx_http_path] | map('dirname') | unique", {}, **USER) == [
+        "/home/me/apps/nginx/conf.d"
+    ]
+
+
+def test_a_crontab_of_a_user_names_none_and_sets_nothing(render: Render) -> None:
+    """What it sets would hold for lines of others."""
+    lines = render("lookup('ansible.builtin.template', 'nginx.cron.j2')", {}, **USER).splitlines()
+    own = "WSGIOPS_NGINX=/home/me/apps/nginx sh /home/me/apps/nginx/keep_nginx.sh"
+    assert [line for line in lines if not line.startswith("#")] == [
+        f"@reboot {own} check >/dev/null 2>&1",
+        f"* * * * * {own} check >/dev/null 2>&1",
+        f"47 * * * * {own} rotate >/dev/null 2>&1",
+    ]
+    of_root = render("lookup('ansible.builtin.template', 'nginx.cron.j2')", {}).splitlines()
+    assert [line for line in of_root if not line.startswith("#")] == [
+        "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+        "@reboot root sh /etc/nginx/wsgiops-flask/_keep_nginx.sh check >/dev/null 2>&1",
+        "* * * * * root sh /etc/nginx/wsgiops-flask/_keep_nginx.sh check >/dev/null 2>&1",
+    ]

@@ -1,12 +1,27 @@
 #!/bin/sh
 # Checks nginx's configuration, and that no other site has a domain of this one: nginx serves such a name from the file
 # that it reads first, and merely warns.
+# With WSGIOPS_NGINX it is an ordinary user's own nginx, as in keep_nginx.sh, where there is one.
 # Usage: sh -c "$(cat check_sites.sh)" NAME [SITE DOMAIN...], SITE being the application's own file.
 set -u
+own=${WSGIOPS_NGINX:-}
+if [ -n "$own" ]; then
+  [ -e "$own/nginx.conf" ] || exit 0
+  PATH=$PATH:/usr/sbin:/sbin
+  mkdir -p "$own/run" "$own/log"
+fi
+
+run_nginx() {
+  if [ -n "$own" ]; then
+    nginx -e "$own/log/error.log" -c "$own/nginx.conf" "$@"
+  else
+    nginx "$@"
+  fi
+}
 
 # The files other than $1 that have the name $2 in a directive server_name.
 files_with() {
-  nginx -T 2>/dev/null | awk -v site="$1" -v domain="$2" '
+  run_nginx -T 2>/dev/null | awk -v site="$1" -v domain="$2" '
     /^# configuration file .*:$/ { file = substr($0, 22, length($0) - 22); next }
     {
       line = tolower($0)
@@ -23,7 +38,7 @@ files_with() {
 }
 
 status=0
-said=$(nginx -t -q 2>&1) || status=$?
+said=$(run_nginx -t -q 2>&1) || status=$?
 printf '%s\n' "$said"
 case $said in
   *"a duplicate default server for "*)

@@ -1,0 +1,119 @@
+#!/bin/sh
+# Managed by the Ansible collection wsgiops.flask; changes made here are undone by its next run.
+# What systemd does for nginx elsewhere: keeps it running. With WSGIOPS_NGINX, the nginx of an ordinary user's that has its
+# configuration, its logs and all else in that directory.
+# Usage: keep_nginx.sh check | start | reload | main | look | stop | rotate
+#   check   what cron asks each minute: starts nginx, and has it open new logs where they were rotated
+#   start   starts nginx when it does not run, and says so; fails with nginx's words
+#   reload  has a running nginx read its configuration
+#   main    says the id of nginx's main process; fails where there is none
+#   look    says what start would do
+#   stop    has it end its work, and waits for that
+#   rotate  has logrotate look at the logs of a user's own nginx
+set -eu
+PID_FILE=/run/nginx.pid
+LOGS=/var/log/nginx
+own=${WSGIOPS_NGINX:-}
+if [ -n "$own" ]; then
+  PID_FILE=$own/run/nginx.pid
+  LOGS=$own/log
+  # cron and an ordinary user's shell do not look there.
+  PATH=$PATH:/usr/sbin:/sbin
+fi
+
+# Tenths of a second that a new nginx has to write its id down: it does so after the command has come back
+# (ngx_daemon and ngx_create_pidfile in src/core/nginx.c).
+PATIENCE=100
+
+# Whose id a crash or a boot has left behind may be another program by now.
+main_process() {
+  pid=$(cat "$PID_FILE" 2>/dev/null) || return 1
+  case $pid in
+    '' | *[!0-9]*) return 1 ;;
+  esac
+  grep -qs "^nginx: master process.*$own" "/proc/$pid/cmdline" || return 1
+  printf '%s\n' "$pid"
+}
+
+# A main process that was killed leaves workers, which go on with its ports and take no orders: they end their work. Those
+# of containers are not ours.
+dismiss_orphans() {
+  for status in /proc/[0-9]*/status; do
+    grep -qs '^Name:[[:space:]]*nginx$' "$status" || continue
+    process=${status%/status}
+    [ "$(readlink "$process/ns/pid")" = "$(readlink /proc/self/ns/pid)" ] || continue
+    grep -qsE '^nginx: (worker|cache)' "$process/cmdline" || continue
+    parent=$(sed -n 's/^PPid:[[:space:]]*//p' "$status" 2>/dev/null)
+    grep -qs '^nginx: master process' "/proc/${parent:-0}/cmdline" || kill -QUIT "${process#/proc/}" 2>/dev/null || true
+  done
+}
+
+run_nginx() {
+  if [ -n "$own" ]; then
+    nginx -e "$LOGS/error.log" -c "$own/nginx.conf"
+  else
+    nginx
+  fi
+}
+
+start() {
+  ! main_process >/dev/null || return 0
+  # One at a time: a second nginx would find its ports taken.
+  exec 9<"${own:-/etc/nginx}"
+  flock --timeout 60 9 || {
+    echo "another start of nginx does not come to its end" >&2
+    return 1
+  }
+  ! main_process >/dev/null || return 0
+  [ -z "$own" ] || mkdir -p "$own/run" "$own/log"
+  dismiss_orphans
+  run_nginx 9<&-
+  tries=$PATIENCE
+  until main_process >/dev/null; do
+    [ "$tries" -gt 0 ] || {
+      echo "nginx was started and wrote no $PID_FILE; $LOGS/error.log may tell why" >&2
+      return 1
+    }
+    sleep 0.1
+    tries=$((tries - 1))
+  done
+  echo "nginx was started"
+}
+
+# Debian's rotation tells nginx through invoke-rc.d, which does nothing on a host without an init system. What is written
+# to a renamed log until then is in that one.
+reopen_logs() {
+  pid=$(main_process)
+  [ -z "$(find "/proc/$pid/fd" -lname "$LOGS/*.log[.-][0-9]*" -print -quit)" ] || kill -USR1 "$pid"
+}
+
+stop() {
+  pid=$(main_process) || return 0
+  kill -QUIT "$pid"
+  tries=$PATIENCE
+  while main_process >/dev/null; do
+    # Clients that take their time had it.
+    [ "$tries" -ne 0 ] || kill -TERM "$pid"
+    sleep 0.1
+    tries=$((tries - 1))
+  done
+  echo "nginx was stopped"
+}
+
+case ${1:-} in
+  check)
+    start
+    reopen_logs
+    ;;
+  start) start ;;
+  # A stopped nginx reads it when it starts.
+  reload) ! pid=$(main_process) || kill -HUP "$pid" ;;
+  main) main_process ;;
+  look) main_process >/dev/null || echo "nginx does not run" ;;
+  stop) stop ;;
+  rotate) logrotate --state "$own/run/logrotate" "$own/logrotate.conf" ;;
+  *)
+    echo "usage: keep_nginx.sh check | start | reload | main | look | stop | rotate" >&2
+    exit 2
+    ;;
+esac
