@@ -28,7 +28,7 @@ from ansible_collections.wsgiops.flask.plugins.module_utils._service import (
 )
 
 # Where cron of Debian, and of most others, says that it runs.
-CRON_PID_FILES = ("/run/crond.pid", "/run/cron.pid", "/var/run/crond.pid")
+CRON_PID_FILES = ("/run/crond.pid", "/run/cron.pid")
 
 # Exit status of timeout(1) after it ended the command, and after it had to kill it.
 _TIMED_OUT = (124, 137)
@@ -199,7 +199,9 @@ class Cron:
         :param timeout: seconds after which it is ended, and all that it started in its process group.
         """
         home = self._layout.release(release)
-        launch = [os.path.join(home, "venv", "bin", "python"), "-I", os.path.join(home, "launch.py"), "task", home]
+        # -I and -S keep code of the environment's packages out of what root runs.
+        python = os.path.join(home, "venv", "bin", "python")
+        launch = [python, "-I", "-S", os.path.join(home, "launch.py"), "task", home]
         launch += ["--setenv={0}={1}".format(name, value) for name, value in sorted(variables.items())]
         # Whoever may open it may hold it.
         os.close(os.open(self._layout.task_lock, os.O_RDONLY | os.O_CREAT, 0o600))

@@ -226,7 +226,8 @@ def release(layout: HostLayout) -> Path:
     (home / "venv" / "bin").mkdir(parents=True)
     (home / "venv" / "bin" / "python").symlink_to(sys.executable)
     (home / "launch.py").write_text(
-        "import os, sys\nat = sys.argv.index('--')\nprint(*sys.argv[1:at], flush=True)\n"
+        "import os, sys\nassert sys.flags.isolated and sys.flags.no_site\n"
+        "at = sys.argv.index('--')\nprint(*sys.argv[1:at], flush=True)\n"
         "os.execvp(sys.argv[at + 1], sys.argv[at + 1:])\n"
     )
     return home
