@@ -787,6 +787,7 @@ def test_too_many_starts_are_given_up_for_a_while(make: Make) -> None:
     assert done.errors == f"shop: {told}\n"
     assert f"app_ctl: {told}\n" in app.lines()
     assert len(app.starts()) == 3
+    assert not app.socket(ID).exists()
     limited = app.run / f"{ID}.limited"
     assert before + 300 <= int(limited.read_text().split()[0]) <= time.time() + 300
     status = app.ctl("status")
