@@ -13,6 +13,9 @@ DEFAULT_ROOT = "/opt"
 # The mark that tells our system users from those of others (the GECOS field, passwd(5)).
 USER_COMMENT = "wsgiops.flask application"
 
+# Bytes of a unix socket's path without the NUL at its end (unix(7)).
+SOCKET_PATH = 107
+
 # The mark in a directory that says a removed application's data was kept in it.
 KEPT_DATA_MARK = ".kept-by-wsgiops-flask"
 

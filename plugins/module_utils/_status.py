@@ -26,7 +26,7 @@ class Status:
 
         - ``serving``: it runs;
         - ``starting``: it is started, or about to be started again; under systemd requests wait, under cron they get
-          status 503;
+          status 502;
         - ``idle``: it does not run, the next request starts it;
         - ``limited``: it failed so often that its start limit tripped; requests get status 503;
         - ``stopped``: neither it nor its socket is there;

@@ -79,6 +79,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.wsgiops.flask.plugins.module_utils._layout import (
     KEPT_DATA_MARK,
+    SOCKET_PATH,
     USER_COMMENT,
     Layout,
     claimed_paths,
@@ -88,9 +89,6 @@ from ansible_collections.wsgiops.flask.plugins.module_utils._release import ID_D
 from ansible_collections.wsgiops.flask.plugins.module_utils._release_store import current_release
 from ansible_collections.wsgiops.flask.plugins.module_utils._services import host_service
 from ansible_collections.wsgiops.flask.plugins.module_utils._stage import is_staged
-
-# Bytes of a unix socket's path without the NUL at its end (unix(7)).
-SOCKET_PATH = 107
 
 
 def refuse_another_user(private, layout):

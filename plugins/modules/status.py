@@ -57,7 +57,8 @@ status:
       description: When its main process started, ISO 8601 in UTC.
       type: str
     restarts:
-      description: How often it was started again since it was last put in service.
+      description: How often it was started again since it was last put in service; under cron, of late
+        (C(restart.interval)).
       type: int
     workers:
       description: Number of worker processes; 0 with the server gevent, whose main process does the work.

@@ -8,6 +8,7 @@ import ipaddress
 import re
 import typing as t
 
+from ansible_collections.wsgiops.flask.plugins.module_utils._layout import SOCKET_PATH
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._gunicorn_settings import settings_problems
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._values import (
     App,
@@ -32,9 +33,6 @@ OF_SYSTEMD = {
     "limits": ("memory", "memory_high", "cpu", "oom_policy"),
     "sandbox": ("writable_paths", "home", "devices", "write_execute", "system_calls", "address_families", "namespaces"),
 }
-
-# Bytes of a unix socket's path without the NUL at its end (unix(7)).
-SOCKET_PATH = 107
 
 # Where the system, the code of applications and the kernel's file systems are; with what is below, but for /run.
 SYSTEM_PATHS = tuple(f"/{name}" for name in "bin boot dev etc lib lib32 lib64 libx32 opt proc sbin sys usr".split())

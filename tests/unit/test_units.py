@@ -419,3 +419,22 @@ def test_systemd_has_nothing_to_say(render: Render, tmp_path: Path, keys: Keys) 
         os.symlink("/bin/true", programs / name)
     units = render("__gunicorn_units", keys, gunicorn_root=str(tmp_path))
     assert Systemd(layout).verify(ID, units) == ""
+
+
+# --- without systemd ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({}, []),
+        ({"network": "none"}, ["network: none"]),
+        ({"limits": {"memory": "512M"}}, ["limits.memory: 512M"]),
+        ({"limits": {"memory_high": 1048576}}, ["limits.memory_high: 1048576"]),
+        ({"limits": {"cpu": 1.5}}, ["limits.cpu: 1.5"]),
+        ({"limits": {"oom_policy": "kill"}}, ["limits.oom_policy: kill"]),
+        ({"limits": {"tasks": 512, "open_files": 4096}, "sandbox": {"home": "read-only"}}, []),
+    ],
+)
+def test_what_cron_can_not_see_to_is_told(render: Render, keys: dict[str, t.Any], told: list[str]) -> None:
+    assert render("__gunicorn_unenforced", keys) == told
