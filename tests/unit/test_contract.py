@@ -347,6 +347,17 @@ def test_a_role_includes_no_other(role: str) -> None:
         assert not re.search(r"(include|import)_role", path.read_text()), path
 
 
+@pytest.mark.parametrize("role", ROLES)
+def test_no_result_of_a_task_hides_a_variable(role: str) -> None:
+    """Ansible takes what a task registered, one that was skipped too, before variables of the role."""
+    directory = REPOSITORY / "roles" / role
+    files = [*directory.glob("tasks/*.yml"), *directory.glob("handlers/*.yml")]
+    registered = {name for path in files for name in re.findall(r"^\s*register: (\S+)", path.read_text(), re.MULTILINE)}
+    variables = directory / "vars" / "main.yml"
+    given = set(defaults(role)) | set(load(str(variables)) if variables.exists() else ())
+    assert registered & given == set()
+
+
 @pytest.mark.parametrize("template", [path for path in TEMPLATES if not path.match("*.json.j2")], ids=str)
 def test_a_generated_file_says_who_made_it(template: Path) -> None:
     """JSON has no comments."""
