@@ -182,7 +182,10 @@ class Gate:
             raise GateError("settle", "it was ready, and then not any more: " + problem)
 
     def front(self) -> None:
-        """The answer through nginx, as a client sees it; nothing to prove while nginx has no site of the application.
+        """The answer through nginx, as a client sees it.
+
+        Nothing to prove while nginx has no site of the application, or one that does not know the host: of a domain
+        that is new, the site learns after the release, and is asked itself then.
 
         :raises GateError: when it is not the right one.
         """
@@ -212,10 +215,13 @@ class Gate:
 
         The site tells of itself: it may be older than the options, and in maintenance, say, nginx answers by itself.
         """
-        layout, url = self._release.layout, self._release.options.front_url
+        layout, options = self._release.layout, self._release.options
         if not os.path.lexists(layout.nginx_site):
             return ""
-        return (_files.read_text(layout.nginx_front_url) or "").strip() if url == "auto" else url
+        if options.front_url != "auto":
+            return options.front_url
+        url, *names = (_files.read_text(layout.nginx_front_url) or "").split() or [""]
+        return url if not names or options.front_host in names else ""
 
     def problem(self, answer: _probe.Answer) -> str:
         """What is wrong with an answer, empty for nothing."""

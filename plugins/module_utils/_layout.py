@@ -125,7 +125,7 @@ class Layout:
 
     @property
     def nginx_front_url(self) -> str:
-        """Tells under which URL a probe from the host itself meets the application in nginx."""
+        """Tells under which URL a probe from the host itself meets the application in nginx, and by which names."""
         return os.path.join(self.nginx_directory, "front-url")
 
     @property

@@ -249,7 +249,7 @@ def test_own_pages_stand_in_the_place_of_the_others(directives: Directives, tmp_
 )
 def test_the_site_tells_where_probes_meet_the_application(render: Render, keys: Keys, url: str) -> None:
     [told] = [file for file in render("__nginx_files", keys) if file["path"] == Layout("shop").nginx_front_url]
-    assert told["content"] == f"{url}\n"
+    assert told["content"] == (f"{url}\nshop.example.com\n" if url else "\n")
 
 
 @pytest.mark.parametrize(

@@ -253,6 +253,19 @@ def test_an_application_under_a_path(serve, shop, shops):
     assert set(run.failed.values()) == {0}
 
 
+def test_a_domain_may_become_another_with_a_release(serve, shops):
+    """Until the site has changed too, nginx does not know the name under which the release is looked at."""
+    serve()
+    serve(domains=["new.example.com", DOMAIN])
+    for one in shops:
+        assert {traffic.get(one.address, "/sees", name).status for name in (DOMAIN, "new.example.com")} == {200}
+    run = serve(domains=["new.example.com"], env={"A": "4"})
+    assert set(run.changed.values()) == {2}
+    for one in shops:
+        assert traffic.get(one.address, "/sees", "new.example.com").status == 200
+        assert one.run(f"curl -s -o /dev/null -w '%{{http_code}}' -H 'Host: {DOMAIN}' 127.0.0.1/sees || true") == "000"
+
+
 def listening(one, port):
     rows = one.run("ss --no-header --listening --tcp --numeric").splitlines()
     return [row.split()[3] for row in rows if row.split()[3].endswith(f":{port}")]

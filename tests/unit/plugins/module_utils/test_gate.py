@@ -473,9 +473,18 @@ def test_the_site_tells_where_it_is_looked_at(host: Host, front: Front, serve: S
     told.write_text("\n")
     gate.front()
     assert front.requests == []
-    told.write_text(f"{front.url}/mounted\n")
+    told.write_text(f"{front.url}/mounted\nexample.com\nwww.example.com\n")
     gate.front()
     assert front.requests == [(host.release().id, "/mounted/ready", "www.example.com")]
+
+
+def test_a_site_that_does_not_know_the_domain_yet_proves_nothing(host: Host, front: Front, serve: Start) -> None:
+    """It answers for names that it knows alone, and a release that has a new one goes before it."""
+    told = Path(host.layout.nginx_front_url)
+    told.parent.mkdir(parents=True)
+    told.write_text(f"{front.url}\nold.example.com\n")
+    serve(options={"front_url": "auto", "front_host": "new.example.com"}).front()
+    assert front.requests == []
 
 
 def test_some_wrong_answers_may_be_the_switch_itself(front: Front, serve: Start) -> None:
