@@ -5,11 +5,16 @@
 from __future__ import annotations
 
 import typing as t
+from pathlib import Path
 
+import yaml
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._paths import source_directory
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._schema import problems
+
+# The options of an application, in the format of argument specs.
+SCHEMA = Path(__file__).parents[2] / "playbooks" / "vars" / "app_schema.yml"
 
 
 class ActionModule(ActionBase):
@@ -23,13 +28,14 @@ class ActionModule(ActionBase):
         _validated, arguments = self.validate_argument_spec(
             argument_spec={
                 "apps": {"type": "raw", "required": True},
-                "schema": {"type": "dict", "required": True},
                 "nginx_mode": {"type": "str", "default": "system", "choices": ["system", "file", "user"]},
             }
         )
+        # By the library itself: Ansible's loader notes line and column of each word, which takes ten times as long.
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         found = problems(
             arguments["apps"],
-            arguments["schema"],
+            yaml.load(SCHEMA.read_text(encoding="utf-8"), loader)["app_schema"],
             lambda source: source_directory(source, variables),
             arguments["nginx_mode"],
         )

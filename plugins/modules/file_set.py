@@ -28,7 +28,8 @@ options:
         type: path
         required: true
       content:
-        description: The whole text. Either this or O(files[].secret) is required.
+        description: The whole text; empty for a file that is not to be there. Either this or O(files[].secret) is
+          required.
         type: str
       secret:
         description: The whole text of a file whose text neither a log nor a diff shows.
@@ -132,6 +133,8 @@ from ansible_collections.wsgiops.flask.plugins.module_utils import _file_set, _f
 def wanted_files(module):
     wanted = []
     for item in module.params["files"]:
+        if item["content"] == "":
+            continue
         try:
             mode = int(item["mode"], 8)
         except ValueError:
@@ -178,7 +181,8 @@ def main():
         supports_check_mode=True,
     )
     params = module.params
-    absent = params["absent"] + [path for path in params["absent_if_stock"] if _file_set.is_stock(path)]
+    absent = params["absent"] + [item["path"] for item in params["files"] if item["content"] == ""]
+    absent += [path for path in params["absent_if_stock"] if _file_set.is_stock(path)]
     secret = [item["path"] for item in params["files"] if item["secret"] is not None]
     probe = _site_probe.site_probe(params["probe"]) if params["probe"] is not None else None
     transaction = _file_set.FileSet(wanted_files(module), absent, params["check"], params["apply"], secret, probe)

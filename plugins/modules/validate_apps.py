@@ -9,17 +9,13 @@ module: validate_apps
 version_added: 0.1.0
 short_description: Validate the list of applications before any host is touched
 description:
-  - Checks each application against the schema, its source, its requirements and the other applications, and fails with
-    all problems at once. An unknown key is told with the nearest known one.
+  - Checks each application against the collection's schema, its source, its requirements and the other applications,
+    and fails with all problems at once. An unknown key is told with the nearest known one.
   - Runs on the controller alone.
 options:
   apps:
     description: The list of applications, C(flask_apps).
     type: raw
-    required: true
-  schema:
-    description: Options of an application in the format of argument specs.
-    type: dict
     required: true
   nginx_mode:
     description: Which nginx it is - V(system), the host's; V(file) and V(user) without root, of which some keys ask too
@@ -42,7 +38,6 @@ EXAMPLES = r"""
 - name: Validate the applications
   wsgiops.flask.validate_apps:
     apps: "{{ flask_apps }}"
-    schema: "{{ app_schema }}"
 """
 
 RETURN = r"""

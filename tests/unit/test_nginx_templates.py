@@ -275,19 +275,19 @@ def test_users_are_a_secret_file_of_nginx(render: Render) -> None:
     [users] = [file for file in render("__nginx_files", keys) if "secret" in file]
     assert users["secret"] == "alice:$6$a\nbob:$6$b\n"
     assert (users["mode"], users["group"]) == ("0640", "www-data")
-    assert users["path"] not in render("__nginx_files_gone", keys)
-    assert users["path"] in render("__nginx_files_gone", {})
+    assert users["path"] not in gone(render, keys)
+    assert users["path"] in gone(render, {})
 
 
 def test_what_is_not_wanted_goes(render: Render, tmp_path: Path) -> None:
     directory = Layout("shop").nginx_directory
     pair, acme = {"certificate.pem", "key.pem"}, {"certbot.ini", "acme-ca-bundle"}
-    gone = {"error.html", "maintenance.html", "users"} | pair | acme
+    away = {"error.html", "maintenance.html", "users"} | pair | acme
     tmpfiles = Layout("shop").tmpfiles
-    assert {path.removeprefix(directory + "/") for path in render("__nginx_files_gone", {})} == {*gone, tmpfiles}
-    assert {Path(path).name for path in render("__nginx_files_gone", TLS)} == {*gone - pair, "shop.conf"}
+    assert {path.removeprefix(directory + "/") for path in gone(render, {})} == {*away, tmpfiles}
+    assert {Path(path).name for path in gone(render, TLS)} == {*away - pair, "shop.conf"}
     private = {"tls": {"mode": "acme", "acme": {"ca_bundle": "/etc/ssl/authority.pem"}}}
-    assert {Path(path).name for path in render("__nginx_files_gone", private)} == {*gone - pair - acme, "shop.conf"}
+    assert {Path(path).name for path in gone(render, private)} == {*away - pair - acme, "shop.conf"}
 
 
 def test_further_directives_stand_where_they_belong(render: Render) -> None:
@@ -317,7 +317,7 @@ def test_directories_of_media_are_made_before_nginx_serves_them(render: Render) 
     assert script.startswith("#!/bin/sh\n# Makes the directories")
     assert arguments == ["sh", "/etc/tmpfiles.d/shop.conf", *reload]
     assert render("__nginx_site_apply", {"static": keys["static"][1:2]}) == reload
-    assert "/etc/tmpfiles.d/shop.conf" in render("__nginx_files_gone", {"static": keys["static"][1:2]})
+    assert "/etc/tmpfiles.d/shop.conf" in gone(render, {"static": keys["static"][1:2]})
 
 
 @pytest.mark.parametrize(("prefix", "locations"), [("", ["^~ /s/"]), ("/shop", ["^~ /shop/s/"])])
@@ -350,7 +350,13 @@ CHALLENGE = r"\n    location \^~ /\.well-known/acme-challenge/ \{\n((?:        .
 
 def files(render: Render, keys: Keys) -> dict[str, str]:
     """Texts of the application's files by name."""
-    return {Path(file["path"]).name: file["content"] for file in render("__nginx_files", keys)}
+    return {Path(file["path"]).name: file["content"] for file in render("__nginx_files", keys) if file["content"]}
+
+
+def gone(render: Render, keys: Keys) -> set[str]:
+    """Paths of what is not to be there."""
+    empty = {file["path"] for file in render("__nginx_files", keys) if file.get("content") == ""}
+    return empty | set(render("__nginx_files_gone", keys))
 
 
 def settings(text: str) -> dict[str, str]:

@@ -50,6 +50,13 @@ def test_files_change_once(etc: Path, arguments: dict[str, t.Any], run_module: R
     assert (etc / "log").read_text() == "check\napply\n"
 
 
+def test_a_file_without_text_is_not_to_be_there(etc: Path, arguments: dict[str, t.Any], run_module: Run) -> None:
+    arguments.update(files=[{"path": str(etc / "old"), "content": ""}], absent=[])
+    assert run_module(file_set, arguments)["paths"] == [str(etc / "old")]
+    assert not (etc / "old").exists()
+    assert not run_module(file_set, arguments)["changed"]
+
+
 def test_a_secret_is_written_and_not_told(etc: Path, arguments: dict[str, t.Any], run_module: Run) -> None:
     arguments["files"] = [{"path": str(etc / "users"), "secret": "alice:hush\n", "mode": "0640"}]
     said = run_module(file_set, arguments, diff=True)
