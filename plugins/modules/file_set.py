@@ -127,72 +127,12 @@ paths:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.wsgiops.flask.plugins.module_utils import _file_set, _files, _site_probe
-
-
-def wanted_files(module):
-    wanted = []
-    for item in module.params["files"]:
-        if item["content"] == "":
-            continue
-        try:
-            mode = int(item["mode"], 8)
-        except ValueError:
-            module.fail_json(msg="{0}: mode: {1!r} is not octal, such as '0644'".format(item["path"], item["mode"]))
-        content = item["content"] if item["secret"] is None else item["secret"]
-        wanted.append(_files.WantedFile(item["path"], content, mode, item["owner"], item["group"]))
-    return wanted
+from ansible_collections.wsgiops.flask.plugins.module_utils import _task, _task_file_set
 
 
 def main():
-    module = AnsibleModule(
-        argument_spec={
-            "files": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "path": {"type": "path", "required": True},
-                    "content": {"type": "str"},
-                    "secret": {"type": "str", "no_log": True},
-                    "mode": {"type": "str", "default": "0644"},
-                    "owner": {"type": "str", "default": "root"},
-                    "group": {"type": "str", "default": "root"},
-                },
-                "mutually_exclusive": [["content", "secret"]],
-                "required_one_of": [["content", "secret"]],
-            },
-            "absent": {"type": "list", "elements": "path", "default": []},
-            "absent_if_stock": {"type": "list", "elements": "path", "default": []},
-            "check": {"type": "list", "elements": "str", "default": []},
-            "apply": {"type": "list", "elements": "str", "default": []},
-            "probe": {
-                "type": "dict",
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "url": {"type": "str", "required": True},
-                    "host": {"type": "str", "required": True},
-                    "path": {"type": "str", "required": True},
-                    "status": {"type": "int", "default": 200},
-                    "upstream": {"type": "path", "required": True},
-                },
-            },
-        },
-        supports_check_mode=True,
-    )
-    params = module.params
-    absent = params["absent"] + [item["path"] for item in params["files"] if item["content"] == ""]
-    absent += [path for path in params["absent_if_stock"] if _file_set.is_stock(path)]
-    secret = [item["path"] for item in params["files"] if item["secret"] is not None]
-    probe = _site_probe.site_probe(params["probe"]) if params["probe"] is not None else None
-    transaction = _file_set.FileSet(wanted_files(module), absent, params["check"], params["apply"], secret, probe)
-    try:
-        result = {"changed": transaction.pending, "paths": transaction.paths, "diff": transaction.diff()}
-        if transaction.pending and not module.check_mode:
-            transaction.commit()
-    except (_file_set.FileSetError, KeyError, OSError) as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**result)
+    module = AnsibleModule(argument_spec=_task_file_set.OPTIONS, supports_check_mode=True)
+    _task.run(module, _task_file_set.perform)
 
 
 if __name__ == "__main__":

@@ -72,98 +72,14 @@ release:
   type: str
 """
 
-import os
-import pwd
-
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.wsgiops.flask.plugins.module_utils._layout import (
-    KEPT_DATA_MARK,
-    SOCKET_PATH,
-    USER_COMMENT,
-    Layout,
-    claimed_paths,
-    is_somebody_elses,
-)
-from ansible_collections.wsgiops.flask.plugins.module_utils._release import ID_DIGITS
-from ansible_collections.wsgiops.flask.plugins.module_utils._release_store import current_release
-from ansible_collections.wsgiops.flask.plugins.module_utils._services import host_service
-from ansible_collections.wsgiops.flask.plugins.module_utils._stage import is_staged
-
-
-def refuse_another_user(private, layout):
-    """Where it all is follows from who runs this, and the controller and the host have to agree on that.
-
-    :raises ValueError: when they do not, or sockets could have no names.
-    """
-    if private and os.geteuid() == 0:
-        raise ValueError("flask_become: false is not accepted: root runs this; log in as an ordinary user")
-    if not private and os.geteuid() != 0:
-        raise ValueError("flask_become: true is not accepted: it does not make this user root")
-    path = layout.socket("0" * ID_DIGITS)
-    if len(os.fsencode(path)) > SOCKET_PATH:
-        said = "flask_root: {0!r} is not accepted: the path of a socket, {1}, may have {2} bytes; give a shorter one"
-        raise ValueError(said.format(layout.root, path, SOCKET_PATH))
-
-
-def user_exists(layout):
-    """Whether the application's own user exists; without root it needs none.
-
-    :raises ValueError: when the name is taken by a user, or a path by something, that is not the application's.
-    """
-    if is_somebody_elses(layout):
-        raise refusal(layout, "{0} exists and is not a wsgiops.flask application's".format(layout.home))
-    if layout.private:
-        return True
-    try:
-        found = pwd.getpwnam(layout.name)
-    except KeyError:
-        taken = next((path for path in [layout.home, *claimed_paths(layout)] if is_foreign(path)), None)
-        if taken:
-            raise refusal(layout, "{0} exists and is not a wsgiops.flask application's".format(taken)) from None
-        return False
-    if found.pw_gecos.split(",")[0] != USER_COMMENT:
-        raise refusal(layout, "the user {0} exists and was made by somebody else".format(layout.name))
-    return True
-
-
-def is_foreign(path):
-    """Whether something stands at a path of an application that has no user here; its kept data and nothing may."""
-    if os.path.isdir(path):
-        return bool(os.listdir(path)) and not os.path.lexists(os.path.join(path, KEPT_DATA_MARK))
-    return os.path.lexists(path)
-
-
-def refusal(layout, reason):
-    said = "name: {0!r} can't be used on this host: {1}; choose another name for the application"
-    return ValueError(said.format(layout.name, reason))
+from ansible_collections.wsgiops.flask.plugins.module_utils import _task, _task_release_info
 
 
 def main():
-    module = AnsibleModule(
-        argument_spec={
-            "name": {"type": "str", "required": True},
-            "root": {"type": "path", "default": "/opt"},
-            "source": {"type": "path", "required": True},
-            "exclude": {"type": "list", "elements": "str", "default": []},
-            "public": {"type": "list", "elements": "str", "default": []},
-            "private": {"type": "bool", "default": False},
-            "service": {"type": "str", "choices": ["auto", "systemd", "cron"], "default": "auto"},
-            "code": {"type": "str"},
-        },
-        supports_check_mode=True,
-    )
-    layout = Layout(module.params["name"], module.params["root"])
-    code = module.params["code"]
-    try:
-        refuse_another_user(module.params["private"], layout)
-        service = host_service(module.params["service"])
-        exists = user_exists(layout)
-        staged = is_staged(layout, code, module.params["public"])
-    except (OSError, ValueError) as error:
-        module.fail_json(msg="{0}: {1}".format(layout.name, error))
-    release = current_release(layout)
-    module.exit_json(changed=False, code=code, user_exists=exists, staged=staged, release=release, service=service)
+    module = AnsibleModule(argument_spec=_task_release_info.OPTIONS, supports_check_mode=True)
+    _task.run(module, _task_release_info.perform)
 
 
 if __name__ == "__main__":

@@ -67,68 +67,14 @@ interpreter:
   type: dict
 """
 
-import os
-
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.wsgiops.flask.plugins.module_utils import _files, _release_store, _venv
-from ansible_collections.wsgiops.flask.plugins.module_utils._layout import Layout
-from ansible_collections.wsgiops.flask.plugins.module_utils._lock import Locked, locked
-
-# Seconds: compiling a large dependency takes minutes, and its result is the same whoever builds it.
-WAIT_FOR_SAME = 600
-
-
-def have_venv(module, layout):
-    params = module.params
-    try:
-        identity = _venv.interpreter_identity(params["python"])
-    except FileNotFoundError:
-        if module.check_mode:
-            module.exit_json(changed=True, key=None, diff={"before": "", "after": "a new virtual environment\n"})
-        raise
-    key = _venv.venv_key(identity, params["texts"], params["requirements"])
-    result = {"key": key, "path": os.path.join(layout.venvs, key), "interpreter": identity}
-    if _venv.is_complete(layout, key):
-        module.exit_json(changed=False, **result)
-    if not module.check_mode:
-        _files.ensure_exists(layout.root)
-        for directory in (layout.home, layout.venvs):
-            _files.ensure_directory(directory, 0o755)
-        reason = "building virtual environment " + key
-        with locked(layout.lock, reason, params["lock_wait"], WAIT_FOR_SAME) as descriptor:
-            # A run that was waited for may have built it.
-            if not _venv.is_complete(layout, key):
-                names = (params["texts"], params["requirements"], params["hashed"])
-                try:
-                    _venv.build(layout, key, identity, *names, descriptor)
-                except (_venv.VenvError, OSError):
-                    # The code that was staged for it, too: the disk may be full.
-                    _release_store.remove_unused(layout)
-                    raise
-    module.exit_json(changed=True, diff={"before": "", "after": "virtual environment {0}\n".format(key)}, **result)
+from ansible_collections.wsgiops.flask.plugins.module_utils import _task, _task_venv
 
 
 def main():
-    module = AnsibleModule(
-        argument_spec={
-            "name": {"type": "str", "required": True},
-            "root": {"type": "path", "default": "/opt"},
-            "source": {"type": "path", "required": True},
-            "exclude": {"type": "list", "elements": "str", "default": []},
-            "requirements": {"type": "str", "default": "requirements.txt"},
-            "python": {"type": "str", "default": "python3"},
-            "texts": {"type": "dict"},
-            "hashed": {"type": "bool", "default": False},
-            "lock_wait": {"type": "float", "default": 0},
-        },
-        supports_check_mode=True,
-    )
-    layout = Layout(module.params["name"], module.params["root"])
-    try:
-        have_venv(module, layout)
-    except (_venv.VenvError, Locked, OSError) as error:
-        module.fail_json(msg="{0}: {1}".format(layout.name, error))
+    module = AnsibleModule(argument_spec=_task_venv.OPTIONS, supports_check_mode=True)
+    _task.run(module, _task_venv.perform)
 
 
 if __name__ == "__main__":

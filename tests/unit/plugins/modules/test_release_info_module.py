@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.wsgiops.flask.plugins.module_utils import _services
+from ansible_collections.wsgiops.flask.plugins.module_utils import _services, _task_release_info
 from ansible_collections.wsgiops.flask.plugins.module_utils._layout import KEPT_DATA_MARK, USER_COMMENT, claimed_paths
 from ansible_collections.wsgiops.flask.plugins.modules import release_info
 from ansible_collections.wsgiops.flask.tests.unit.plugins.host import Host, HostLayout
@@ -25,7 +25,7 @@ def users(monkeypatch: pytest.MonkeyPatch, host: Host) -> Users:
     """Users of the host and their comments."""
     known: Users = {}
     monkeypatch.setattr(pwd, "getpwnam", lambda name: types.SimpleNamespace(pw_uid=0, pw_gecos=known[name]))
-    monkeypatch.setattr(release_info, "Layout", HostLayout)
+    monkeypatch.setattr(_task_release_info, "Layout", HostLayout)
     return known
 
 

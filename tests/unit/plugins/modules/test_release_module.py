@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.wsgiops.flask.plugins.module_utils import _history, _services
+from ansible_collections.wsgiops.flask.plugins.module_utils import _history, _services, _task_release
 from ansible_collections.wsgiops.flask.plugins.module_utils._lock import locked
 from ansible_collections.wsgiops.flask.plugins.module_utils._options import Health, Hooks, options_from
 from ansible_collections.wsgiops.flask.plugins.module_utils._release_store import load
@@ -35,8 +35,8 @@ def hangup() -> Iterator[None]:
 @pytest.fixture
 def put(host: Host, run_module: Run, monkeypatch: pytest.MonkeyPatch, hangup: None) -> Run:
     """Runs the module on the host, with what came before it done, and some arguments changed, or `...` for none."""
-    monkeypatch.setattr(release, "Layout", HostLayout)
-    monkeypatch.setattr(release, "Services", lambda *_of: host.service)
+    monkeypatch.setattr(_task_release, "Layout", HostLayout)
+    monkeypatch.setattr(_task_release, "Services", lambda *_of: host.service)
 
     def run(
         check_mode: bool = False, code: t.Any = "code-1", behaviour: str = "answer", **changes: t.Any
