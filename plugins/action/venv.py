@@ -9,9 +9,7 @@ import typing as t
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.wsgiops.flask.plugins.plugin_utils._paths import source_directory
-from ansible_collections.wsgiops.flask.plugins.plugin_utils._requirements import read_requirements
-from ansible_collections.wsgiops.flask.plugins.plugin_utils._source import SourceError, list_source
+from ansible_collections.wsgiops.flask.plugins.plugin_utils._arguments import ArgumentsError, for_venv
 
 
 class ActionModule(ActionBase):
@@ -19,14 +17,9 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result = super().run(tmp, task_vars)
-        arguments = dict(self._task.args)
         try:
-            root = source_directory(arguments.get("source", ""), task_vars or {})
-            exclude = arguments.get("exclude", ())
-            entries = list_source(root, exclude)
-            found = read_requirements(root, arguments.get("requirements", "requirements.txt"), entries, exclude)
-        except SourceError as error:
-            raise AnsibleActionFail(f"{arguments.get('name')}: {error}") from error
-        arguments.update(texts=found.files, hashed=found.hashed)
+            arguments = for_venv(dict(self._task.args), task_vars or {})
+        except ArgumentsError as error:
+            raise AnsibleActionFail(str(error)) from error
         result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
         return result
