@@ -262,6 +262,83 @@ def test_staging_sends_the_source_in_one_archive(play: Play, source: Path, tmp_p
     assert list((tmp_path / "remote").rglob("*.tar.gz")) == []
 
 
+def drift(apps: list[dict[str, t.Any]], **facts: str) -> list[dict[str, t.Any]]:
+    """Tasks that compare a host; facts keep it from being asked what it is."""
+    roles = ("release", "venv", "gunicorn", "nginx", "logrotate")
+    imports = [{"import_role": {"name": f"wsgiops.flask.{role}", "tasks_from": "variables"}} for role in roles]
+    known: list[dict[str, t.Any]] = [{"set_fact": {**facts, "cacheable": True}}] if facts else []
+    found = {"debug": {"msg": "found={{ drift | to_json }}=end"}}
+    return [*imports, *known, {"wsgiops.flask.drift": {"applications": apps}, "register": "drift"}, found]
+
+
+def result_of(run: Run) -> dict[str, t.Any]:
+    found = re.search(r"found=(.*?)=end", run.output)
+    assert found, run.output
+    return t.cast("dict[str, t.Any]", json.loads(json.loads(f'"{found[1]}"')))
+
+
+FACTS = {
+    "distribution": "Debian",
+    "distribution_version": "12",
+    "distribution_major_version": "12",
+    "os_family": "Debian",
+    "service_mgr": "systemd",
+}
+
+
+def test_a_host_that_has_nothing_differs_in_all(play: Play, source: Path, tmp_path: Path) -> None:
+    app = {**APP, "name": "no-such-app-here"}
+    run = play(drift([app], **FACTS), LOCAL, flask_apps=[app], flask_root=str(tmp_path / "opt"))
+    assert (run.recap["failed"], run.recap["changed"]) == (0, 0), run.output
+    differences = result_of(run)["differences"]
+    assert set(differences) == {"host", "no-such-app-here release", "no-such-app-here site"}
+    assert differences["host"].startswith("packages: ")
+    assert differences["no-such-app-here release"] == "release_info: there is no user"
+    assert "/etc/nginx/conf.d/no-such-app-here.conf" in differences["no-such-app-here site"]
+
+
+def test_what_a_host_has_does_not_differ(play: Play, source: Path, tmp_path: Path) -> None:
+    """Logs that go to the journal need no file, and there is none."""
+    app = {**APP, "name": "no-such-app-here", "logs": {"to": "files"}}
+    run = play(drift([app], **FACTS), LOCAL, flask_apps=[app], flask_root=str(tmp_path / "opt"))
+    assert "/etc/logrotate.d/no-such-app-here" in result_of(run)["differences"]["no-such-app-here logs"]
+
+
+@pytest.mark.parametrize(("keys", "part", "said"), [
+    ({"confirm": 60}, "release", "it may be waiting to be confirmed"),
+    ({"tls": {"mode": "self_signed"}}, "site", "its certificate is looked at by itself"),
+    ({"source": "no-such"}, "release", "no-such' cannot be listed: No such file or directory"),
+    ({}, "site", "The lookup plugin 'ansible.builtin.template' failed"),
+    ({"env": {"TOKEN": True}}, "release", "environment: TOKEN is a boolean"),
+])  # fmt: skip
+def test_what_cannot_be_compared_differs(
+    play: Play, source: Path, tmp_path: Path, keys: dict[str, t.Any], part: str, said: str
+) -> None:
+    app = {**APP, **keys}
+    variables = {"flask_apps": [app], "flask_root": str(tmp_path / "opt"), "nginx_site_template": "no-such.j2"}
+    run = play(drift([app], **FACTS), LOCAL, **variables)
+    assert said in result_of(run)["differences"][f"shop {part}"]
+
+
+def test_a_host_without_systemd_is_not_compared(play: Play, source: Path) -> None:
+    run = play(drift([APP], **{**FACTS, "service_mgr": "service"}), CLOSED, flask_apps=[APP])
+    assert set(result_of(run)["differences"].values()) == {"systemd does not run the host"}
+    assert set(result_of(run)["differences"]) == {"host", "shop release", "shop site", "shop logs"}
+
+
+def test_a_comparison_tells_what_the_host_is(play: Play, source: Path, tmp_path: Path) -> None:
+    run = play(drift([APP]), LOCAL, flask_apps=[APP], flask_root=str(tmp_path / "opt"))
+    assert result_of(run)["ansible_facts"]["os_family"] == "Debian"
+
+
+def test_a_comparison_shows_no_secret(play: Play, source: Path, tmp_path: Path) -> None:
+    app = {**APP, "env": {"DEBUG": 1}, "secrets": {"KEY": "s3cret-of-the-shop"}}
+    tasks = drift(["{{ flask_apps | first }}"], **FACTS)  # type: ignore[list-item]
+    run = play(tasks, LOCAL, "-vvv", flask_apps=[app], flask_root=str(tmp_path / "opt"))
+    assert "shop release" in result_of(run)["differences"]
+    assert "s3cret" not in run.output
+
+
 def staging(**options: str) -> list[dict[str, t.Any]]:
     return [{"wsgiops.flask.release_stage": {"name": "shop", "source": "shop", "code": "0" * 16, **options}}]
 

@@ -1,0 +1,142 @@
+# Copyright: (c) 2026, wsgiops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Controller's side of drift: render what is to be on a host here, have all of it compared there."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+from pathlib import Path
+
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.template import trust_as_template
+
+from ansible_collections.wsgiops.flask.plugins.plugin_utils import _arguments, _platform
+
+ROLES = Path(__file__).parents[2] / "roles"
+
+Variables = dict[str, t.Any]
+Steps = list[dict[str, t.Any]]
+
+
+class ActionModule(ActionBase):
+    """One question to a host that says what it is, and one to a host that says in what it differs."""
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        result = super().run(tmp, task_vars)
+        variables = dict(task_vars or {})
+        _validated, arguments = self.validate_argument_spec(
+            argument_spec={
+                "applications": {"type": "list", "elements": "dict", "required": True},
+                "host": {"type": "bool", "default": True},
+            }
+        )
+        facts = self._facts(variables)
+        variables["ansible_facts"] = {**variables.get("ansible_facts", {}), **facts}
+        parts, untold = self._parts(arguments["applications"], arguments["host"], variables)
+        result.update(changed=False, differences={})
+        if parts:
+            result.update(self._execute_module(module_args={"parts": json.dumps(parts)}, task_vars=task_vars))
+        result["differences"] = {**result.get("differences", {}), **untold}
+        result["ansible_facts"] = {**result.get("ansible_facts", {}), **facts}
+        return result
+
+    def _facts(self, variables: Variables) -> dict[str, str]:
+        """What of the facts of the host nobody gathered."""
+        known = variables.get("ansible_facts", {})
+        if all(name in known for name in _platform.FACTS):
+            return {}
+        told = self._low_level_execute_command(_platform.COMMAND)
+        try:
+            return _platform.facts(told["stdout"])
+        except ValueError as error:
+            raise AnsibleActionFail(f"{variables.get('inventory_hostname')}: {error}") from error
+
+    def _parts(
+        self, apps: list[Variables], host: bool, variables: Variables
+    ) -> tuple[dict[str, Steps], dict[str, str]]:
+        """What is to be compared, by part; and of parts that can't be compared, why."""
+        parts: dict[str, Steps] = {}
+        untold: dict[str, str] = {}
+        wanted: list[tuple[str, t.Callable[[Variables], Steps], Variables]] = []
+        if host:
+            wanted.append(("host", self._host, variables))
+        for app in apps:
+            of_app = {**variables, "flask_app": app}
+            wanted += [
+                (f"{app['name']} {part}", steps, of_app)
+                for part, steps in (("release", self._release), ("site", self._site), ("logs", self._logs))
+            ]
+        for part, steps, seen in wanted:
+            try:
+                parts[part] = steps(seen)
+            # The role's own task says so too, where it stands.
+            except (AnsibleError, _arguments.ArgumentsError, _Untold) as error:
+                untold[part] = str(error)
+        return parts, untold
+
+    def _host(self, variables: Variables) -> Steps:
+        self._require_systemd(variables)
+        packages = [
+            name
+            for role in ("gunicorn", "venv", "nginx", "logrotate")
+            for name in self._value(f"__{role}_packages", role, variables)
+        ]
+        steps = [
+            {"task": "packages", "params": {"names": packages}},
+            {"task": "unit", "params": {"name": "nginx.service"}},
+            *self._file_sets("nginx", ("__nginx_drop_in_arguments", "__nginx_shared_arguments"), variables),
+        ]
+        if self._value("__gunicorn_any_cron", "gunicorn", variables):
+            steps.append({"task": "unit", "params": {"name": "cron.service"}})
+        if self._value("__nginx_any_renewed", "nginx", variables):
+            steps += self._file_sets("nginx", ("__nginx_renewal_arguments",), variables)
+        return steps
+
+    def _release(self, variables: Variables) -> Steps:
+        self._require_systemd(variables)
+        if float(self._value("gunicorn_confirm", "gunicorn", variables)) > 0:
+            raise _Untold("it may be waiting to be confirmed")
+        asked = self._value("release_service", "release", variables)
+        manager = "cron" if asked == "cron" else "systemd"
+        info = _arguments.for_release_info(self._value("__release_info_arguments", "release", variables), variables)
+        venv = _arguments.for_venv(self._value("__venv_arguments", "venv", variables), variables)
+        # What roles publish for those after them; the key of the environment is the host's to say.
+        published = {"release_code": info["code"], "release_service_manager": manager, "venv_key": ""}
+        release = self._value("__gunicorn_arguments", "gunicorn", {**variables, **published})
+        if not release["venv"]:
+            del release["venv"]
+        return [
+            {"task": "release_info", "params": {**info, "expected": manager}},
+            {"task": "venv", "params": venv},
+            {"task": "release", "params": _arguments.for_release(release)},
+        ]
+
+    def _site(self, variables: Variables) -> Steps:
+        self._require_systemd(variables)
+        if self._value("__nginx_tls", "nginx", variables):
+            raise _Untold("its certificate is looked at by itself")
+        return self._file_sets("nginx", ("__nginx_site_arguments",), variables)
+
+    def _logs(self, variables: Variables) -> Steps:
+        self._require_systemd(variables)
+        return self._file_sets("logrotate", ("__logrotate_arguments",), variables)
+
+    def _file_sets(self, role: str, names: t.Sequence[str], variables: Variables) -> Steps:
+        return [{"task": "file_set", "params": self._value(name, role, variables)} for name in names]
+
+    def _value(self, name: str, role: str, variables: Variables) -> t.Any:
+        """A variable's value as the tasks of a role see it, whose files and templates are looked for first."""
+        path = [str(ROLES / role), *variables.get("ansible_search_path", [])]
+        templar = self._templar.copy_with_new_env(available_variables={**variables, "ansible_search_path": path})
+        return templar.template(trust_as_template("{{ " + name + " }}"))
+
+    @staticmethod
+    def _require_systemd(variables: Variables) -> None:
+        if variables["ansible_facts"]["service_mgr"] != "systemd":
+            raise _Untold("systemd does not run the host")
+
+
+class _Untold(Exception):
+    """A part that is not compared; the text says why."""

@@ -1,0 +1,114 @@
+# Copyright: (c) 2026, wsgiops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Whether a host is as tasks would leave it, found out by what those tasks do in check mode, in one process."""
+
+from __future__ import annotations
+
+import subprocess
+import typing as t
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.wsgiops.flask.plugins.module_utils import (
+    _task_file_set,
+    _task_release,
+    _task_release_info,
+    _task_venv,
+)
+from ansible_collections.wsgiops.flask.plugins.module_utils._task import Perform, Task, TaskError
+
+Params = t.Dict[str, t.Any]
+Step = t.Mapping[str, t.Any]
+
+_INSTALLED = "installed"
+
+
+def difference(steps: t.Sequence[Step]) -> str:
+    """In what the host differs from how the steps would leave it; empty for nothing.
+
+    The first difference is enough. A step that would fail differs too: the task itself says why.
+
+    :param steps: dictionaries of ``task``, a name of a task here, and ``params``, its arguments. A ``release`` without
+        ``venv`` gets the environment of the ``venv`` before it.
+    """
+    key = ""
+    for step in steps:
+        params = dict(step["params"])
+        if step["task"] == "release" and "venv" not in params:
+            params["venv"] = key
+        try:
+            found, result = _TASKS[step["task"]](params)
+        except TaskError as error:
+            return "{0} fails: {1}".format(step["task"], error)
+        if found:
+            return "{0}: {1}".format(step["task"], found)
+        key = result.get("key", key)
+    return ""
+
+
+def _checked(perform: Perform, options: Params) -> t.Callable[[Params], t.Tuple[str, Params]]:
+    """A module's work in check mode: what it would change, and its result."""
+
+    def check(params: Params) -> t.Tuple[str, Params]:
+        validated = ArgumentSpecValidator(options).validate(params)
+        if validated.error_messages:
+            raise TaskError("; ".join(validated.error_messages))
+        # What a task warns of, it warns of when there is something to do.
+        result = perform(Task(validated.validated_parameters, True, lambda _warning: None))
+        changes = result.get("paths") or result.get("steps") or ["would change"]
+        return "; ".join(changes) if result["changed"] else "", result
+
+    return check
+
+
+def _info(params: Params) -> t.Tuple[str, Params]:
+    """Of ``release_info``: with ``expected``, what runs the application."""
+    expected = params.pop("expected")
+    _nothing, result = _checked(_task_release_info.perform, _task_release_info.OPTIONS)(params)
+    if not result["user_exists"]:
+        return "there is no user", result
+    if not result["staged"]:
+        return "other code", result
+    if result["service"] != expected:
+        return "{0} runs it, not {1}".format(result["service"], expected), result
+    return "", result
+
+
+def _packages(params: Params) -> t.Tuple[str, Params]:
+    """Of ``names``, which are not installed; not so much as whether there is a newer version."""
+    names = params["names"]
+    done = _output(["dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\n", *names])
+    rows = [line.split() for line in done.stdout.splitlines()]
+    missing = sorted(set(names) - {row[0] for row in rows if row[1:] == [_INSTALLED]})
+    return ", ".join(missing), {}
+
+
+def _unit(params: Params) -> t.Tuple[str, Params]:
+    """Whether systemd runs a unit, ``name``, now and at boot."""
+    done = _output(["systemctl", "show", "--property=ActiveState,UnitFileState", params["name"]])
+    wrong = set(done.stdout.splitlines()) ^ {"ActiveState=active", "UnitFileState=enabled"}
+    return ", ".join(sorted(wrong)), {}
+
+
+def _output(command: t.Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    try:
+        return subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            universal_newlines=True,
+            check=False,
+        )
+    except OSError as error:
+        raise TaskError("{0}: {1}".format(command[0], error.strerror)) from error
+
+
+_TASKS: t.Dict[str, t.Callable[[Params], t.Tuple[str, Params]]] = {
+    "file_set": _checked(_task_file_set.perform, _task_file_set.OPTIONS),
+    "packages": _packages,
+    "release": _checked(_task_release.perform, _task_release.OPTIONS),
+    "release_info": _info,
+    "unit": _unit,
+    "venv": _checked(_task_venv.perform, _task_venv.OPTIONS),
+}
