@@ -77,29 +77,32 @@ class ActionModule(ActionBase):
         return parts, untold
 
     def _host(self, variables: Variables) -> Steps:
-        self._require_systemd(variables)
+        self._require_root(variables)
         packages = [
             name
             for role in ("gunicorn", "venv", "nginx", "logrotate")
             for name in self._value(f"__{role}_packages", role, variables)
         ]
-        steps = [
-            {"task": "packages", "params": {"names": packages}},
-            {"task": "unit", "params": {"name": "nginx.service"}},
-            *self._file_sets("nginx", ("__nginx_drop_in_arguments", "__nginx_shared_arguments"), variables),
-        ]
+        steps: Steps = [{"task": "packages", "params": {"names": packages}}]
+        if _by_systemd(variables):
+            steps += self._file_sets("nginx", ("__nginx_drop_in_arguments",), variables)
+            steps.append({"task": "unit", "params": {"name": "nginx.service"}})
+        else:
+            steps += self._file_sets("nginx", ("__nginx_keep_arguments",), variables)
+            steps.append({"task": "command", "params": {"argv": self._value("__nginx_look", "nginx", variables)}})
+        steps += self._file_sets("nginx", ("__nginx_shared_arguments",), variables)
         if self._value("__gunicorn_any_cron", "gunicorn", variables):
-            steps.append({"task": "unit", "params": {"name": "cron.service"}})
+            steps.append(_CRON[_by_systemd(variables)])
         if self._value("__nginx_any_renewed", "nginx", variables):
             steps += self._file_sets("nginx", ("__nginx_renewal_arguments",), variables)
         return steps
 
     def _release(self, variables: Variables) -> Steps:
-        self._require_systemd(variables)
+        self._require_root(variables)
         if float(self._value("gunicorn_confirm", "gunicorn", variables)) > 0:
             raise _Untold("it may be waiting to be confirmed")
         asked = self._value("release_service", "release", variables)
-        manager = "cron" if asked == "cron" else "systemd"
+        manager = asked if asked != "auto" else "systemd" if _by_systemd(variables) else "cron"
         info = _arguments.for_release_info(self._value("__release_info_arguments", "release", variables), variables)
         venv = _arguments.for_venv(self._value("__venv_arguments", "venv", variables), variables)
         # What roles publish for those after them; the key of the environment is the host's to say.
@@ -114,13 +117,14 @@ class ActionModule(ActionBase):
         ]
 
     def _site(self, variables: Variables) -> Steps:
-        self._require_systemd(variables)
-        if self._value("__nginx_tls", "nginx", variables):
-            raise _Untold("its certificate is looked at by itself")
-        return self._file_sets("nginx", ("__nginx_site_arguments",), variables)
+        self._require_root(variables)
+        site = self._file_sets("nginx", ("__nginx_site_arguments",), variables)
+        if not self._value("__nginx_tls", "nginx", variables):
+            return site
+        return [{"task": "certificate", "params": self._value("__nginx_pair_arguments", "nginx", variables)}, *site]
 
     def _logs(self, variables: Variables) -> Steps:
-        self._require_systemd(variables)
+        self._require_root(variables)
         return self._file_sets("logrotate", ("__logrotate_arguments",), variables)
 
     def _file_sets(self, role: str, names: t.Sequence[str], variables: Variables) -> Steps:
@@ -132,10 +136,20 @@ class ActionModule(ActionBase):
         templar = self._templar.copy_with_new_env(available_variables={**variables, "ansible_search_path": path})
         return templar.template(trust_as_template("{{ " + name + " }}"))
 
-    @staticmethod
-    def _require_systemd(variables: Variables) -> None:
-        if variables["ansible_facts"]["service_mgr"] != "systemd":
-            raise _Untold("systemd does not run the host")
+    def _require_root(self, variables: Variables) -> None:
+        if self._value("nginx_private", "nginx", variables):
+            raise _Untold("what a user has is looked at by itself")
+
+
+# What runs the applications whose service is cron: by systemd, and as Debian's scripts start it.
+_CRON = {
+    True: {"task": "unit", "params": {"name": "cron.service"}},
+    False: {"task": "command", "params": {"argv": ["sh", "-c", "service cron status >&2 && ls /etc/rc2.d/S*cron >&2"]}},
+}
+
+
+def _by_systemd(variables: Variables) -> bool:
+    return bool(variables["ansible_facts"]["service_mgr"] == "systemd")
 
 
 class _Untold(Exception):

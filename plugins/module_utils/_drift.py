@@ -10,6 +10,7 @@ import typing as t
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.wsgiops.flask.plugins.module_utils import (
+    _task_certificate,
     _task_file_set,
     _task_release,
     _task_release_info,
@@ -53,10 +54,12 @@ def _checked(perform: Perform, options: Params) -> t.Callable[[Params], t.Tuple[
         validated = ArgumentSpecValidator(options).validate(params)
         if validated.error_messages:
             raise TaskError("; ".join(validated.error_messages))
-        # What a task warns of, it warns of when there is something to do.
-        result = perform(Task(validated.validated_parameters, True, lambda _warning: None))
-        changes = result.get("paths") or result.get("steps") or ["would change"]
-        return "; ".join(changes) if result["changed"] else "", result
+        warnings: t.List[str] = []
+        result = perform(Task(validated.validated_parameters, True, warnings.append))
+        if result["changed"]:
+            return "; ".join(result.get("paths") or result.get("steps") or ["would change"]), result
+        # Its task has something to say.
+        return "; ".join(warnings), result
 
     return check
 
@@ -74,6 +77,12 @@ def _info(params: Params) -> t.Tuple[str, Params]:
     return "", result
 
 
+def _certificate(params: Params) -> t.Tuple[str, Params]:
+    """Of ``certificate``: also whether the authority that is asked for has issued it."""
+    found, result = _checked(_task_certificate.perform, _task_certificate.OPTIONS)(params)
+    return found or ("" if result.get("issued", True) else "not issued yet"), result
+
+
 def _packages(params: Params) -> t.Tuple[str, Params]:
     """Of ``names``, which are not installed; not so much as whether there is a newer version."""
     names = params["names"]
@@ -81,6 +90,13 @@ def _packages(params: Params) -> t.Tuple[str, Params]:
     rows = [line.split() for line in done.stdout.splitlines()]
     missing = sorted(set(names) - {row[0] for row in rows if row[1:] == [_INSTALLED]})
     return ", ".join(missing), {}
+
+
+def _command(params: Params) -> t.Tuple[str, Params]:
+    """Whether a command, ``argv``, succeeds and has nothing to say."""
+    done = _output(params["argv"])
+    said = done.stdout.strip()
+    return said or ("exit status {0}".format(done.returncode) if done.returncode else ""), {}
 
 
 def _unit(params: Params) -> t.Tuple[str, Params]:
@@ -105,6 +121,8 @@ def _output(command: t.Sequence[str]) -> "subprocess.CompletedProcess[str]":
 
 
 _TASKS: t.Dict[str, t.Callable[[Params], t.Tuple[str, Params]]] = {
+    "certificate": _certificate,
+    "command": _command,
     "file_set": _checked(_task_file_set.perform, _task_file_set.OPTIONS),
     "packages": _packages,
     "release": _checked(_task_release.perform, _task_release.OPTIONS),

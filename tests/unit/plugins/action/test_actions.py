@@ -306,7 +306,6 @@ def test_what_a_host_has_does_not_differ(play: Play, source: Path, tmp_path: Pat
 
 @pytest.mark.parametrize(("keys", "part", "said"), [
     ({"confirm": 60}, "release", "it may be waiting to be confirmed"),
-    ({"tls": {"mode": "self_signed"}}, "site", "its certificate is looked at by itself"),
     ({"source": "no-such"}, "release", "no-such' cannot be listed: No such file or directory"),
     ({}, "site", "The lookup plugin 'ansible.builtin.template' failed"),
     ({"env": {"TOKEN": True}}, "release", "environment: TOKEN is a boolean"),
@@ -320,10 +319,19 @@ def test_what_cannot_be_compared_differs(
     assert said in result_of(run)["differences"][f"shop {part}"]
 
 
-def test_a_host_without_systemd_is_not_compared(play: Play, source: Path) -> None:
-    run = play(drift([APP], **{**FACTS, "service_mgr": "service"}), CLOSED, flask_apps=[APP])
-    assert set(result_of(run)["differences"].values()) == {"systemd does not run the host"}
+def test_what_a_user_has_without_root_is_not_compared(play: Play, source: Path) -> None:
+    run = play(drift([APP], **FACTS), CLOSED, flask_apps=[APP], flask_become=False)
+    assert set(result_of(run)["differences"].values()) == {"what a user has is looked at by itself"}
     assert set(result_of(run)["differences"]) == {"host", "shop release", "shop site", "shop logs"}
+
+
+def test_a_host_without_systemd_is_compared_by_what_cron_needs(play: Play, source: Path, tmp_path: Path) -> None:
+    facts = {**FACTS, "service_mgr": "service"}
+    app = {**APP, "name": "no-such-app-here", "logs": {"to": "files"}}
+    run = play(drift([app], **facts), LOCAL, flask_apps=[app], flask_root=str(tmp_path / "opt"))
+    differences = result_of(run)["differences"]
+    assert set(differences) == {"host", *(f"no-such-app-here {part}" for part in ("release", "site", "logs"))}
+    assert "systemd" not in str(differences)
 
 
 def test_a_comparison_tells_what_the_host_is(play: Play, source: Path, tmp_path: Path) -> None:

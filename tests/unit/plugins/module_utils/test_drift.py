@@ -82,6 +82,27 @@ def test_a_task_that_would_fail_differs(results: Results) -> None:
     assert difference(application()) == "venv fails: shop: no interpreter"
 
 
+def test_a_task_that_has_something_to_say_differs(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    def perform(task: Task) -> Params:
+        task.warn("network: none is not enforced")
+        return {"changed": False}
+
+    monkeypatch.setitem(_drift._TASKS, "release", _drift._checked(perform, {"name": {}, "venv": {}}))
+    assert difference(application()) == "release: network: none is not enforced"
+
+
+@pytest.mark.parametrize(("result", "said"), [
+    ({"changed": False}, ""),
+    ({"changed": False, "issued": True}, ""),
+    ({"changed": False, "issued": False}, "certificate: not issued yet"),
+    ({"changed": True, "issued": False}, "certificate: would change"),
+])  # fmt: skip
+def test_a_certificate_is_there_and_issued(monkeypatch: pytest.MonkeyPatch, result: Params, said: str) -> None:
+    monkeypatch.setattr(_drift._task_certificate, "perform", lambda _task: result)
+    wanted = step("certificate", name="shop", directory="/etc/nginx", mode="self_signed", domains=["shop.example"])
+    assert difference([wanted]) == said
+
+
 def test_arguments_are_those_of_the_module(tmp_path: Path) -> None:
     files = [{"path": str(tmp_path / "site"), "content": "here\n", "secret": "and there\n"}]
     said = "file_set fails: parameters are mutually exclusive: content|secret found in files"
@@ -116,6 +137,15 @@ def test_packages_are_installed_or_not(command: Command) -> None:
 def test_a_unit_runs_now_and_at_boot(command: Command, active: str, enabled: str, said: str) -> None:
     command("systemctl", f"printf 'ActiveState={active}\nUnitFileState={enabled}\n'")
     assert difference([step("unit", name="nginx.service")]) == said
+
+
+@pytest.mark.parametrize(("script", "said"), [
+    ("echo noise >&2", ""),
+    ("echo nginx does not run", "command: nginx does not run"),
+    ("exit 3", "command: exit status 3"),
+])  # fmt: skip
+def test_a_command_has_nothing_to_say(script: str, said: str) -> None:
+    assert difference([step("command", argv=["sh", "-c", script])]) == said
 
 
 def test_a_host_without_the_command_differs(monkeypatch: pytest.MonkeyPatch) -> None:
