@@ -238,11 +238,16 @@ class Cron:
     def _control(self, command: str, release: str) -> None:
         """Have app_ctl.sh do something.
 
+        Where systemd is to run the application from now on, the releases before have their own copies alone.
+
         :raises ServiceError: with its words, when it fails or is not there.
         """
-        if not os.path.exists(self._layout.app_ctl):
+        script = self._layout.app_ctl
+        if not os.path.exists(script):
+            script = os.path.join(self._layout.release(release), "cron", os.path.basename(script))
+        if not os.path.exists(script):
             raise ServiceError("{0} is not there".format(self._layout.app_ctl))
-        run("sh", self._layout.app_ctl, command, release)
+        run("sh", script, command, release)
 
     def _main_pid(self, release: str) -> int:
         """Process id of its main process; 0 where it is gone, or the id is another process's by now."""

@@ -213,8 +213,10 @@ def _roll_back(task: Task, layout: Layout) -> Result:
     if previous is None:
         raise ValueError("{0}: no release serves on this host; there is nothing to go back from".format(layout.name))
     try:
-        target = _road.rollback_target(layout, task.params["to"])
-        return _take_road(task, layout, _release_store.load(layout, target), prepare=False)
+        target = _release_store.load(layout, _road.rollback_target(layout, task.params["to"]))
+        if target.options.service == "systemd" and host_service() != "systemd":
+            raise ValueError("release {0} is for systemd, which does not run this host".format(target.title))
+        return _take_road(task, layout, target, prepare=False)
     except ValueError as error:
         serving = _release_store.title_of(layout, previous)
         raise ValueError("{0}: {1}; release {2} still serves".format(layout.name, error, serving)) from error

@@ -157,6 +157,14 @@ def test_what_is_told_to_app_ctl(cron: Cron, layout: HostLayout) -> None:
     assert told(layout) == [f"start {ID}", f"restart {ID}", f"stop {ID}", f"abort {ID}", f"start {OTHER}"]
 
 
+def test_a_release_stops_with_its_own_copy_where_systemd_is_to_run_the_next(cron: Cron, layout: HostLayout) -> None:
+    own = Path(layout.release(ID), "cron", "app_ctl.sh")
+    own.parent.mkdir(parents=True)
+    os.rename(layout.app_ctl, own)
+    cron.stop(ID)
+    assert told(layout) == [f"stop {ID}"]
+
+
 def test_the_words_of_app_ctl_when_it_fails(cron: Cron, layout: HostLayout) -> None:
     control(layout, "echo shop: no such release >&2; exit 1\n")
     with pytest.raises(ServiceError, match=r"sh .*/app_ctl\.sh start 0123456789ab: shop: no such release$"):

@@ -434,6 +434,15 @@ def test_an_earlier_release_is_put_in_service_again(host: Host, put: Run) -> Non
     assert "s3cret" not in json.dumps([said, done])
 
 
+def test_a_release_of_systemd_is_nothing_to_go_back_to_without_it(
+    host: Host, put: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = (put(code=f"code-{number}")["release"] for number in (1, 2))
+    monkeypatch.setattr(_services, "SYSTEMD_RUNS", "/nonexistent")
+    said = f"shop: release {old} is for systemd, which does not run this host; release {new} still serves"
+    assert go_back(put)["msg"] == said
+
+
 def test_a_second_rollback_goes_further_back(host: Host, put: Run) -> None:
     first, second, third = (put(code=f"code-{number}")["release"] for number in (1, 2, 3))
     assert [go_back(put)["release"] for _time in (1, 2)] == [second, first]
