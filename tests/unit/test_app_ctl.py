@@ -840,6 +840,42 @@ def test_starts_of_long_ago_and_nonsense_do_not_count(make: Make) -> None:
     assert new >= now
 
 
+@pytest.mark.parametrize("content", [None, "garbage\n", "4194304 1 {boot}\n"])
+@pytest.mark.parametrize("command", ["cron-check", "start", "restart", "stop"])
+def test_a_server_is_found_though_its_pid_file_was_damaged(app: App, content: str | None, command: str) -> None:
+    assert app.ctl("start").status == 0
+    server = app.pid()
+    if content is None:
+        app.pid_file().unlink()
+    else:
+        app.pid_file().write_text(content.format(boot=BOOT))
+    done = app.ctl(command)
+    assert (done.status, done.errors) == (0, "")
+    assert f"process {server} listens on its socket" in app.lines()
+    if command in ("cron-check", "start"):
+        assert (app.pid(), lives(server)) == (server, True)
+        assert len(app.starts()) == 1
+    else:
+        assert eventually(lambda: not lives(server))
+        assert app.pid_file().exists() == (command == "restart")
+
+
+@needs_root
+def test_who_listens_as_another_user_is_not_taken_for_the_server(make: Make) -> None:
+    app = make(user="nobody", group="nogroup")
+    app.release()
+    app.run.mkdir()
+    listen = "import socket, sys, time; s = socket.socket(1); s.bind(sys.argv[1]); s.listen(); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", listen, str(app.socket())]) as stranger:
+        try:
+            assert eventually(app.socket().exists)
+            assert app.ctl("start").status == 0
+            assert app.pid() != stranger.pid
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()
+
+
 def test_a_start_waits_for_its_delay(make: Make) -> None:
     app = make(watch=True, restart={"delay": 3600, "burst": 2, "interval": 80_000})
     app.release(behaviour="sys.exit(1)")

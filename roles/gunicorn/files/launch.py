@@ -2,12 +2,13 @@
 # Role gunicorn: what the [Service] section of a unit does for a process, where there is no systemd.
 #
 #   python -I -S launch.py serve HOME PIDFILE
+#   python -I -S launch.py adopt HOME PIDFILE
 #   python -I -S launch.py task HOME [--setenv NAME=VALUE]... -- COMMAND [ARGUMENT]...
 #
 # HOME is a release's directory, with launch.json in it. `serve` becomes the server, in the background: it returns 0
-# when the server has taken over, or says in one line why not. `task` becomes a command, in the foreground. Both run as
-# the application's user, with no more rights than it has. -I and -S keep the environment's packages out of what root
-# runs.
+# when the server has taken over, or says in one line why not. `adopt` writes down again which process is the server, or
+# fails when none listens. `task` becomes a command, in the foreground. Server and command run as the application's
+# user, with no more rights than it has. -I and -S keep the environment's packages out of what root runs.
 from __future__ import annotations
 
 import argparse
@@ -23,12 +24,19 @@ import resource
 import signal
 import socket
 import stat
+import struct
 import sys
 from typing import Any, NoReturn
 
 # The descriptor that a socket is handed down at (SD_LISTEN_FDS_START, sd_listen_fds(3)).
 LISTEN_FD = 3
 PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
+
+# Of a connection to a server: its process, user and group as they were when it began to listen (unix(7), SO_PEERCRED).
+PEER = struct.Struct("3i")
+
+# Seconds to be let in; a server whose queue is full for longer is not found by it.
+CONNECT_TIMEOUT = 5
 
 # The format of `env` and `secrets` (systemd.exec(5), EnvironmentFile=), in which each value stands in double quotes.
 VARIABLE = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"\n', re.DOTALL)
@@ -213,14 +221,14 @@ def reset_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def write_pid_file(path: str) -> None:
-    """What tells this process from any other: its id, its start time (proc_pid_stat(5), field 22) and the boot's id."""
-    with open("/proc/self/stat", encoding="utf-8", errors="replace") as file:
+def write_pid_file(path: str, pid: int) -> None:
+    """What tells a process from any other: its id, its start time (proc_pid_stat(5), field 22) and the boot's id."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
         started = file.read().rpartition(")")[2].split()[19]
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         boot = file.read().strip()
     with open(path + ".new", "w", encoding="ascii") as file:
-        file.write(f"{os.getpid()} {started} {boot}\n")
+        file.write(f"{pid} {started} {boot}\n")
     os.replace(path + ".new", path)
 
 
@@ -230,7 +238,9 @@ def become_server(release: Release, pid_file: str, listener: socket.socket, repo
     # for it.
     for number in (signal.SIGUSR1, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    write_pid_file(pid_file)
+    write_pid_file(pid_file, os.getpid())
+    # Whose process it is is told to those who connect: this one's, by which the server is found without the file.
+    listener.listen(release.settings["backlog"])
     environment = release.environment()
     lock_path = release.settings["run_lock"]
     lock = os.open(lock_path, os.O_RDONLY | os.O_CREAT, 0o640) if lock_path else None
@@ -275,6 +285,17 @@ def serve(release: Release, pid_file: str) -> None:
         raise LaunchError(failure.removeprefix("launch.py: ").strip())
 
 
+def adopt(release: Release, pid_file: str) -> None:
+    """Write down who listens on the release's socket."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(CONNECT_TIMEOUT)
+        client.connect(release.socket)
+        pid, _uid, _gid = PEER.unpack(client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size))
+    if pid <= 1 or os.stat(f"/proc/{pid}").st_uid != release.uid:
+        raise LaunchError(f"{release.socket}: process {pid}, which listens, is not the application's")
+    write_pid_file(pid_file, pid)
+
+
 def run_task(release: Release, variables: list[str], command: list[str]) -> NoReturn:
     environment = release.environment()
     environment.update(variable.split("=", 1) for variable in variables)
@@ -291,9 +312,10 @@ def main() -> None:
         arguments, command = arguments[:cut], arguments[cut + 1 :]
     parser = argparse.ArgumentParser(description="run a release as its user")
     actions = parser.add_subparsers(dest="action", required=True)
-    serving = actions.add_parser("serve", help="become the server")
-    serving.add_argument("home")
-    serving.add_argument("pid_file", metavar="PIDFILE")
+    for name, what in (("serve", "become the server"), ("adopt", "write down again which process is the server")):
+        serving = actions.add_parser(name, help=what)
+        serving.add_argument("home")
+        serving.add_argument("pid_file", metavar="PIDFILE")
     task = actions.add_parser("task", help="become the command behind --")
     task.add_argument("home")
     task.add_argument("--setenv", metavar="NAME=VALUE", action="append", default=[])
@@ -304,10 +326,9 @@ def main() -> None:
     os.umask(0o022)
     try:
         release = Release(parsed.home)
-        if parsed.action == "serve":
-            serve(release, os.path.abspath(parsed.pid_file))
-        else:
+        if parsed.action == "task":
             run_task(release, parsed.setenv, command)
+        {"serve": serve, "adopt": adopt}[parsed.action](release, os.path.abspath(parsed.pid_file))
     except (LaunchError, OSError, ValueError, KeyError) as error:
         say(words(error))
         sys.exit(1)
