@@ -138,6 +138,8 @@ def test_a_good_definition_goes_on_to_the_host(play: Play, source: Path, tmp_pat
     ("option", "said"),
     [
         ("flask_lock_wait=soon", "flask_lock_wait: soon is not accepted: whole seconds. Nothing was changed."),
+        ("flask_root=/srv/100%", "flask_root: '/srv/100%' is not accepted: an absolute path"),
+        ("flask_root=apps", "flask_root: 'apps' is not accepted: an absolute path"),
         ("flask_only=shpo", "flask_only: shpo is no application of flask_apps; there are shop. Nothing was changed."),
     ],
 )
