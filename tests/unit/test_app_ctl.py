@@ -490,7 +490,7 @@ def test_what_a_server_gets(make: Make) -> None:
         "USER": ME,
         "LOGNAME": ME,
         "LANG": "de_DE.UTF-8",
-        "TMPDIR": f"{cache}/tmp",
+        "TMPDIR": f"{cache}/tmp/{ID}",
         "STATE_DIRECTORY": str(app.state),
         "CACHE_DIRECTORY": cache,
         "LOGS_DIRECTORY": str(logs),
@@ -516,6 +516,20 @@ def test_what_a_server_gets(make: Make) -> None:
     assert blocked == 0
     assert not ignored_ones >> (signal.SIGWINCH - 1) & 1
     assert not ignored_ones >> (signal.SIGHUP - 1) & 1
+
+
+def test_temporary_files_go_with_their_release(app: App) -> None:
+    """And with each start of it; not those of another release that may run, nor of a task."""
+    app.release(OTHER)
+    top = app.top / "var/cache/shop/tmp"
+    for name in (ID, f"{ID}-task", OTHER, "pruned", "pruned-task"):
+        (top / name).mkdir(parents=True)
+        (top / name / "file").write_text("")
+    (top / "stray").symlink_to(app.top)
+    assert app.ctl("start", ID).status == 0
+    assert sorted(path.name for path in top.iterdir()) == sorted([ID, f"{ID}-task", OTHER])
+    assert {path.name: len(list(path.iterdir())) for path in top.iterdir()} == {ID: 0, f"{ID}-task": 1, OTHER: 1}
+    assert app.home.exists()
 
 
 def limit_files(count: int) -> None:
@@ -643,11 +657,20 @@ def test_one_that_waited_looks_again(make: Make) -> None:
 
 def test_a_task(app: App) -> None:
     home = app.home / "releases" / ID
-    words = ["task", str(home), "--setenv", "MORE=a=b", "--", "sh", "-c", "pwd; cat; echo $MORE $FLASK_RELEASE; exit 7"]
+    words = [
+        "task",
+        str(home),
+        "--setenv",
+        "MORE=a=b",
+        "--",
+        "sh",
+        "-c",
+        "pwd; cat; echo $MORE $FLASK_RELEASE; ls -d $TMPDIR; exit 7",
+    ]
     command = [str(home / "venv/bin/python"), "-I", "-S", str(home / "launch.py"), *words]
     done = subprocess.run(command, input="of the caller", capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (7, "")
-    assert done.stdout.split() == [str(home / "code"), "a=b", ID]
+    assert done.stdout.split() == [str(home / "code"), "a=b", ID, f"{app.top}/var/cache/shop/tmp/{ID}-task"]
     assert not app.run.exists()
     missing = subprocess.run([*command[:6], "--", "nowhere"], capture_output=True, text=True, check=False)
     assert (missing.returncode, missing.stderr) == (1, "launch.py: /bin/nowhere: No such file or directory\n")

@@ -21,6 +21,7 @@ import os
 import pwd
 import re
 import resource
+import shutil
 import signal
 import socket
 import stat
@@ -34,6 +35,10 @@ PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
 
 # Of a connection to a server: its process, user and group as they were when it began to listen (unix(7), SO_PEERCRED).
 PEER = struct.Struct("3i")
+
+# What is behind the id of a release in the name of the directory for a task's temporary files: a task runs beside the
+# server, which may be started meanwhile.
+TASK = "-task"
 
 # Seconds to be let in; a server whose queue is full for longer is not found by it.
 CONNECT_TIMEOUT = 5
@@ -50,13 +55,14 @@ class LaunchError(Exception):
 class Release:
     """A release and its settings. Its methods stand in the order in which a start uses them."""
 
-    def __init__(self, home: str) -> None:
+    def __init__(self, home: str, use: str = "") -> None:
         self.home = os.path.abspath(home)
         self.id = os.path.basename(self.home)
         with open(os.path.join(self.home, "launch.json"), encoding="utf-8") as file:
             self.settings: dict[str, Any] = json.load(file)
         self.socket = self._filled(self.settings["socket"])
         self.command = [self._filled(word) for word in self.settings["command"]]
+        self.temporary = os.path.join(self.settings["temporary"], self.id + use)
         self.as_root = os.geteuid() == 0
         self.uid, self.gid, self.groups = os.getuid(), os.getgid(), os.getgroups()
         if self.as_root:
@@ -85,6 +91,7 @@ class Release:
         """All variables: nothing is inherited. Those of the application take precedence."""
         user = pwd.getpwuid(self.uid).pw_name
         variables = {**self.settings["environment"], "USER": user, "LOGNAME": user, "FLASK_RELEASE": self.id}
+        variables["TMPDIR"] = self.temporary
         for name in ("label", "env", "secrets"):
             path = os.path.join(self.home, name)
             with open(path, encoding="utf-8", newline="") as file:
@@ -159,8 +166,20 @@ class Release:
         if ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
             raise LaunchError("prctl(PR_SET_NO_NEW_PRIVS) failed")
         os.umask(int(self.settings["umask"], 8))
-        os.makedirs(self.settings["temporary"], 0o700, exist_ok=True)
+        self._empty_temporary()
         os.chdir(self._filled(self.settings["working_directory"]))
+
+    def _empty_temporary(self) -> None:
+        """Have a directory for temporary files, empty, as PrivateTmp= does; those of releases that are gone go."""
+        os.makedirs(self.settings["temporary"], 0o700, exist_ok=True)
+        releases = os.listdir(os.path.dirname(self.home))
+        for name in os.listdir(self.settings["temporary"]):
+            path = os.path.join(self.settings["temporary"], name)
+            if path == self.temporary or name.removesuffix(TASK) not in releases:
+                shutil.rmtree(path, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+        os.makedirs(self.temporary, 0o700, exist_ok=True)
 
     def open_log(self) -> None:
         """Output goes to the log from here on; opened by the user, whose directory it is in."""
@@ -325,7 +344,7 @@ def main() -> None:
     close_inherited()
     os.umask(0o022)
     try:
-        release = Release(parsed.home)
+        release = Release(parsed.home, TASK if parsed.action == "task" else "")
         if parsed.action == "task":
             run_task(release, parsed.setenv, command)
         {"serve": serve, "adopt": adopt}[parsed.action](release, os.path.abspath(parsed.pid_file))
