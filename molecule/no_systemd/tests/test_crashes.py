@@ -7,13 +7,7 @@ import time
 
 import pytest
 from hostlab import controller
-
-# Cron looks once a minute, and a start takes some seconds more on a busy machine: README says 61 s.
-BACK = 75
-# What a host has to have come to when nothing has to be waited for.
-SOON = 10
-# Workers of a dead master look for it after half of the timeout of 30 s at the latest (gunicorn), and leave.
-LEFT_ALONE = 30
+from hostlab.keeping import assert_one_master, back_after_a_kill, check_ten_times_at_once, kill_all
 
 DIES_WHEN_TOLD = "import os\nif os.path.exists('/var/lib/shop/broken'): raise RuntimeError('broken')"
 COOLDOWN = 5
@@ -21,49 +15,15 @@ LIMIT = {"restart": {"burst": 3, "interval": 120, "delay": 0.5, "cooldown": COOL
 PAUSED = {"restart": {**LIMIT["restart"], "cooldown": 600}}
 
 
-def serves(one):
-    try:
-        return one.get("/health").status == 200
-    except OSError:
-        return False
-
-
-def assert_one_master(one):
-    """The one master and its workers are all that its user runs, once the workers of a dead one have left."""
-    one.assert_alone()
-    controller.wait_until(
-        lambda: one.manager.processes() == {one.master, *one.workers}, LEFT_ALONE, "one master and its workers"
-    )
-
-
-def kill_all(one):
-    """End all of its processes at once, as the kernel would for want of memory."""
-    one.run("pkill -KILL --euid shop")
-    controller.wait_until(lambda: not one.manager.processes(), SOON, "no process is there")
-
-
 def test_a_killed_master_is_back_by_cron_alone(served, shops, capsys):
-    def back(one):
-        before = one.master
-        killed = time.monotonic()
-        one.run("kill -9 %s", str(before))
-        controller.wait_until(lambda: one.master not in (0, before) and serves(one), BACK, "another master serves")
-        seconds = time.monotonic() - killed
-        assert_one_master(one)
-        return f"{one.inventory_name}: a killed master was back after {seconds:.1f} s"
-
-    told = controller.on_each(shops, back)
+    told = controller.on_each(shops, back_after_a_kill)
     with capsys.disabled():
         print("", *told, sep="\n")
 
 
 def test_ten_checks_at_once_start_one_master(served, shops):
     for one in shops:
-        kill_all(one)
-        checks = f"for check in 1 2 3 4 5 6 7 8 9 10; do {one.manager.control} cron-check & done; wait"
-        one.run("sh -c %s", checks)
-        controller.wait_until(lambda one=one: serves(one), SOON, "it serves")
-        assert_one_master(one)
+        check_ten_times_at_once(one)
 
 
 def test_a_check_finds_nothing_to_do_where_it_runs(served, shops):
@@ -93,7 +53,8 @@ def trip(one):
     kill_all(one)
     controller.wait_until(lambda: one.manager.ctl("cron-check")[0] == 1, 60, "the limit trips")
     assert not one.manager.processes()
-    assert one.get("/health").status in (502, 503)
+    refused = one.get("/health")
+    assert (refused.status, refused.headers.keys() & {"Retry-After"}) == (503, {"Retry-After"})
     assert one.manager.ctl("status")[0] == 1
     assert f"{one.release}.limited" in one.run("ls /run/shop").split()
 

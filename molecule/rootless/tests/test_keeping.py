@@ -5,54 +5,23 @@ from __future__ import annotations
 import time
 
 from hostlab import controller
+from hostlab.keeping import assert_one_master, back_after_a_kill, check_ten_times_at_once, serves
 
-# Cron looks once a minute, and a start takes some seconds more on a busy machine.
-BACK = 75
-SOON = 10
-# Workers of a dead master look for it after half of the timeout of 30 s at the latest (gunicorn), and leave.
-LEFT_ALONE = 30
 BOOT = 30
 RUNS, STOPPED = 0, 3
 
 OTHERS = "MAILTO=nobody\n7 3 * * * true # a backup\n"
 
 
-def serves(one):
-    try:
-        return one.get("/health").status == 200
-    except OSError:
-        return False
-
-
-def assert_one_master(one):
-    one.assert_alone()
-    controller.wait_until(
-        lambda: one.manager.processes() == {one.master, *one.workers}, LEFT_ALONE, "one master and its workers"
-    )
-
-
 def test_a_killed_master_is_back_by_cron_alone(served, shops, capsys):
-    def back(one):
-        before = one.master
-        killed = time.monotonic()
-        one.run("kill -9 %s", str(before))
-        controller.wait_until(lambda: one.master not in (0, before) and serves(one), BACK, "another master serves")
-        seconds = time.monotonic() - killed
-        assert_one_master(one)
-        return f"{one.inventory_name}: a killed master was back after {seconds:.1f} s"
-
-    told = controller.on_each(shops, back)
+    told = controller.on_each(shops, back_after_a_kill)
     with capsys.disabled():
         print("", *told, sep="\n")
 
 
 def test_ten_checks_at_once_start_one_master(served, shops):
     for one in shops:
-        one.run(f"kill -9 {' '.join(map(str, one.manager.processes()))}")
-        controller.wait_until(lambda one=one: not one.manager.processes(), SOON, "no process is there")
-        one.run("sh -c %s", f"for check in 1 2 3 4 5 6 7 8 9 10; do {one.manager.control} cron-check & done; wait")
-        controller.wait_until(lambda one=one: serves(one), SOON, "it serves")
-        assert_one_master(one)
+        check_ten_times_at_once(one)
 
 
 def restart(shops):
