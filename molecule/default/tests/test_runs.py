@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hostlab import controller, traffic
 
-# A run that finds nothing to do asks what the host is, and in what it differs.
-REMOTE_EXECUTIONS = 2
+# A run that finds nothing to do asks where Python is, as Ansible does, what the host is, and in what it differs.
+REMOTE_EXECUTIONS = 3
 
 
 def test_unchanged_run_is_cheap_and_starts_nothing(shop, capsys):
