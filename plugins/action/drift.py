@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import typing as t
 from pathlib import Path
@@ -12,9 +13,13 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 
-from ansible_collections.wsgiops.flask.plugins.plugin_utils import _arguments, _platform
+from ansible_collections.wsgiops.flask.plugins.plugin_utils import _arguments, _platform, _role_variables
 
 ROLES = Path(__file__).parents[2] / "roles"
+_ROLES = ("release", "venv", "gunicorn", "nginx", "logrotate")
+
+# What roles publish for those after them.
+_PUBLISHED = ("release_code", "release_service_manager", "venv_key")
 
 Variables = dict[str, t.Any]
 Steps = list[dict[str, t.Any]]
@@ -60,13 +65,24 @@ class ActionModule(ActionBase):
         parts: dict[str, Steps] = {}
         untold: dict[str, str] = {}
         wanted: list[tuple[str, t.Callable[[Variables], Steps], Variables]] = []
+        # All of them once more, which each lookup of a template would copy.
+        variables.pop("vars", None)
+        ordered = _role_variables.in_order(variables, _ROLES)
+        late = _role_variables.referring(variables, ordered, _PUBLISHED)
+        ordered = [name for name in ordered if name not in late]
+        of_apps = _role_variables.referring(variables, ordered, ["flask_app"])
+        variables = self._resolved(variables, [name for name in ordered if name not in of_apps])
         if host:
             wanted.append(("host", self._host, variables))
         for app in apps:
-            of_app = {**variables, "flask_app": app}
+            of_app = self._resolved({**variables, "flask_app": app}, of_apps)
             wanted += [
                 (f"{app['name']} {part}", steps, of_app)
-                for part, steps in (("release", self._release), ("site", self._site), ("logs", self._logs))
+                for part, steps in (
+                    ("release", functools.partial(self._release, late)),
+                    ("site", self._site),
+                    ("logs", self._logs),
+                )
             ]
         for part, steps, seen in wanted:
             try:
@@ -97,7 +113,7 @@ class ActionModule(ActionBase):
             steps += self._file_sets("nginx", ("__nginx_renewal_arguments",), variables)
         return steps
 
-    def _release(self, variables: Variables) -> Steps:
+    def _release(self, late: list[str], variables: Variables) -> Steps:
         self._require_root(variables)
         if float(self._value("gunicorn_confirm", "gunicorn", variables)) > 0:
             raise _Untold("it may be waiting to be confirmed")
@@ -105,9 +121,10 @@ class ActionModule(ActionBase):
         manager = asked if asked != "auto" else "systemd" if _by_systemd(variables) else "cron"
         info = _arguments.for_release_info(self._value("__release_info_arguments", "release", variables), variables)
         venv = _arguments.for_venv(self._value("__venv_arguments", "venv", variables), variables)
-        # What roles publish for those after them; the key of the environment is the host's to say.
+        # The key of the environment is the host's to say.
         published = {"release_code": info["code"], "release_service_manager": manager, "venv_key": ""}
-        release = self._value("__gunicorn_arguments", "gunicorn", {**variables, **published})
+        variables = self._resolved({**variables, **published}, late)
+        release = self._value("__gunicorn_arguments", "gunicorn", variables)
         if not release["venv"]:
             del release["venv"]
         return [
@@ -133,8 +150,13 @@ class ActionModule(ActionBase):
     def _value(self, name: str, role: str, variables: Variables) -> t.Any:
         """A variable's value as the tasks of a role see it, whose files and templates are looked for first."""
         path = [str(ROLES / role), *variables.get("ansible_search_path", [])]
-        templar = self._templar.copy_with_new_env(available_variables={**variables, "ansible_search_path": path})
-        return templar.template(trust_as_template("{{ " + name + " }}"))
+        return self._template(trust_as_template("{{ " + name + " }}"), {**variables, "ansible_search_path": path})
+
+    def _resolved(self, variables: Variables, names: list[str]) -> Variables:
+        return _role_variables.resolved(variables, names, self._template)
+
+    def _template(self, value: t.Any, variables: Variables) -> t.Any:
+        return self._templar.copy_with_new_env(available_variables=variables).template(value)
 
     def _require_root(self, variables: Variables) -> None:
         if self._value("nginx_private", "nginx", variables):
