@@ -22,6 +22,7 @@ OPTIONS: t.Dict[str, t.Any] = {
     "exclude": {"type": "list", "elements": "str", "default": []},
     "requirements": {"type": "str", "default": "requirements.txt"},
     "python": {"type": "str", "default": "python3"},
+    "installer": {"type": "str", "choices": ["auto", "pip", "uv"], "default": "auto"},
     "texts": {"type": "dict"},
     "hashed": {"type": "bool", "default": False},
     "lock_wait": {"type": "float", "default": 0},
@@ -62,8 +63,10 @@ def _build(params: t.Mapping[str, t.Any], layout: Layout, key: str, identity: t.
         # A run that was waited for may have built it.
         if _venv.is_complete(layout, key):
             return
+        uv = _venv.installer(params["installer"])
+        requirements = params["texts"], params["requirements"], params["hashed"]
         try:
-            _venv.build(layout, key, identity, params["texts"], params["requirements"], params["hashed"], descriptor)
+            _venv.build(layout, key, identity, *requirements, descriptor, uv)
         except (_venv.VenvError, OSError):
             # The code that was staged for it, too: the disk may be full.
             _release_store.remove_unused(layout)

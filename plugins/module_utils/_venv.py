@@ -8,6 +8,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -35,6 +36,12 @@ print(json.dumps({
 """
 
 OUTPUT_LINES = 20
+
+# Where pip may be told of another index than its own (pip's user guide, configuration), and by which words. uv does not
+# look there.
+_PIP_CONFIGURATIONS = ("/etc/pip.conf", "/etc/xdg/pip/pip.conf", "~/.config/pip/pip.conf", "~/.pip/pip.conf")
+_PIP_INDEX = re.compile(r"^\s*(index-url|extra-index-url|find-links|no-index)\s*[=:]", re.MULTILINE)
+_PIP_VARIABLES = ("PIP_CONFIG_FILE", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX")
 
 
 class VenvError(Exception):
@@ -69,6 +76,26 @@ def venv_key(identity: t.Mapping[str, str], requirements: t.Mapping[str, str], r
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:KEY_DIGITS]
 
 
+def installer(asked: str) -> str:
+    """The path of uv, or an empty string for pip.
+
+    :param asked: ``pip``, ``uv``, or ``auto`` for uv where the host has it and pip is not set up for an index of its own.
+    :raises VenvError: when uv is asked for and the host has none.
+    """
+    uv = shutil.which("uv") if asked != "pip" else None
+    if asked == "uv" and not uv:
+        said = "installer: 'uv' is not accepted: there is no command uv on this host; install it, or take auto or pip"
+        raise VenvError(said)
+    return uv if uv and (asked == "uv" or not _pip_has_an_index()) else ""
+
+
+def _pip_has_an_index() -> bool:
+    if any(name in os.environ for name in _PIP_VARIABLES):
+        return True
+    texts = (_files.read_text(os.path.expanduser(path)) for path in _PIP_CONFIGURATIONS)
+    return any(_PIP_INDEX.search(text) for text in texts if text)
+
+
 def is_complete(layout: Layout, key: str) -> bool:
     """Whether the environment was built to its end and its interpreter and its servers are still there."""
     home = os.path.join(layout.venvs, key)
@@ -96,13 +123,15 @@ def build(
     requirements_name: str,
     hashed: bool,
     lock: int,
+    uv: str = "",
 ) -> None:
     """Make the environment in its final place, since scripts inside hold its path, and mark it complete last.
 
     :param hashed: verify every package against the hashes of the requirement files.
-    :param lock: descriptor of the lock; pip keeps it should it outlive this process, so that no other run gets at the
-        directory that it writes to.
-    :raises VenvError: with pip's words; nothing is left behind.
+    :param lock: descriptor of the lock; the installer keeps it should it outlive this process, so that no other run gets
+        at the directory that it writes to.
+    :param uv: what installs, in the place of pip, which is not in the environment then.
+    :raises VenvError: with the installer's words; nothing is left behind.
     """
     home = os.path.join(layout.venvs, key)
     python = os.path.join(home, "bin", "python")
@@ -111,14 +140,20 @@ def build(
         failure = "making the virtual environment failed; is the venv module of this interpreter installed?"
         # In two steps: venv alone keeps to itself why it could not install pip.
         _run([identity["path"], "-m", "venv", "--without-pip", home], failure, lock)
-        _run([python, "-m", "ensurepip", "--default-pip"], failure, lock)
+        if not uv:
+            _run([python, "-m", "ensurepip", "--default-pip"], failure, lock)
         with tempfile.TemporaryDirectory() as directory:
             for name, text in requirements.items():
                 path = os.path.join(directory, name)
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 with open(path, "w", encoding="utf-8") as handle:
                     handle.write(text)
-            command = [python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
+            if uv:
+                # The application can't write bytecode; and what it runs has no names elsewhere that it could change by.
+                command = [uv, "pip", "install", "--python", python, "--compile-bytecode", "--link-mode=copy"]
+                command += ["--no-progress"]
+            else:
+                command = [python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
             command += ["--require-hashes"] if hashed else []
             command += ["--requirement", os.path.join(directory, requirements_name)]
             _run(command, "installing {0} failed".format(requirements_name), lock)

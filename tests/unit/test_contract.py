@@ -39,6 +39,7 @@ OTHER = {
     "service": "systemd",
     "exclude": ["/docs/"],
     "python": "python3.13",
+    "installer": "uv",
     "requirements": "requirements/production.txt",
     "server": "gevent",
     "workers": 7,

@@ -296,6 +296,90 @@ def test_pip_keeps_the_lock_should_it_outlive_the_run(layout: Layout, command: C
     assert layout.lock in str(failed.value).splitlines()
 
 
+# --- which installer ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pip_without_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A host on which nobody told pip of an index; returns where its configuration would be."""
+    for name in _venv._PIP_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    path = tmp_path / "pip.conf"
+    monkeypatch.setattr(_venv, "_PIP_CONFIGURATIONS", (str(path),))
+    return path
+
+
+def test_uv_is_taken_where_it_is(command: Callable[[str, str], Path], pip_without_an_index: Path) -> None:
+    uv = str(command("uv", "exit 0"))
+    assert _venv.installer("auto") == uv
+    assert _venv.installer("uv") == uv
+    assert _venv.installer("pip") == ""
+
+
+def test_pip_is_taken_where_there_is_no_uv(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pip_without_an_index: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert _venv.installer("auto") == ""
+    with pytest.raises(VenvError, match="^installer: 'uv' is not accepted: there is no command uv on this host; install"):
+        _venv.installer("uv")
+
+
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        ("[global]\nindex-url = https://pip.example.com/simple\n", True),
+        ("[install]\nfind-links: /srv/wheels\n", True),
+        ("[global]\ncert = /etc/ssl/certs/ca-certificates.crt\n# index-url = x\n", False),
+    ],
+)
+def test_pip_is_taken_where_it_alone_knows_the_index(
+    command: Callable[[str, str], Path], pip_without_an_index: Path, text: str, known: bool
+) -> None:
+    uv = str(command("uv", "exit 0"))
+    pip_without_an_index.write_text(text)
+    assert _venv.installer("auto") == ("" if known else uv)
+    assert _venv.installer("uv") == uv
+
+
+def test_pip_is_taken_where_a_variable_names_the_index(
+    command: Callable[[str, str], Path], pip_without_an_index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command("uv", "exit 0")
+    monkeypatch.setenv("PIP_INDEX_URL", "https://pip.example.com/simple")
+    assert _venv.installer("auto") == ""
+
+
+@pytest.mark.parametrize("hashed", [True, False])
+def test_an_environment_is_built_by_uv(layout: Layout, wheel: Path, accounts: object, hashed: bool) -> None:
+    uv = shutil.which("uv")
+    assert uv
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    pin = f"gunicorn==1.0 --hash=sha256:{digest}" if hashed else "gunicorn"
+    texts = {"requirements.txt": f"--no-index\n--find-links {wheel.parent}\n{pin}\n"}
+    with locked(layout.lock, "test", 0) as descriptor:
+        _venv.build(
+            layout, KEY, interpreter_identity(sys.executable), texts, "requirements.txt", hashed, descriptor, uv
+        )
+    home = Path(layout.venvs, KEY)
+    said = subprocess.run([home / "bin" / "gunicorn"], capture_output=True, text=True, check=True)
+    assert said.stdout == "a small gunicorn\n"
+    assert list(home.glob("lib/python*/site-packages/__pycache__/gunicorn.*.pyc"))
+    assert not list(home.glob("lib/python*/site-packages/pip"))
+    closed = [path for path in home.rglob("*") if not path.is_symlink() and not path.stat().st_mode & stat.S_IROTH]
+    assert closed == [], "the application can not read all of its environment"
+
+
+def test_uv_verifies_hashes_and_its_words_are_told(layout: Layout, wheel: Path) -> None:
+    pin = f"gunicorn==1.0 --hash=sha256:{'0' * 64}"
+    texts = {"requirements.txt": f"--no-index\n--find-links {wheel.parent}\n{pin}\n"}
+    uv = shutil.which("uv")
+    assert uv
+    with locked(layout.lock, "test", 0) as descriptor, pytest.raises(VenvError, match="Hash mismatch"):
+        _venv.build(layout, KEY, interpreter_identity(sys.executable), texts, "requirements.txt", True, descriptor, uv)
+    assert os.listdir(layout.venvs) == []
+
+
 # What a manifest has to say for an environment to be complete.
 BUILT = '{"servers": ["bin/gunicorn"]}'
 
