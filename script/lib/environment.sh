@@ -121,6 +121,19 @@ environment_stamp() {
 
 environment_is_current() { [ "$(cat -- "$VENV_DIR/.stamp" 2>/dev/null)" = "$(environment_stamp)" ]; }
 
+# Wheels only: building from source would fetch build tools that no hash vouches for.
+install_requirements() {
+  local lock=$REPO_ROOT/requirements-dev.txt pip=("$VENV_DIR/bin/pip" --disable-pip-version-check --no-input install)
+  local verified=(--require-hashes --only-binary :all: --requirement) uv=$CACHE_DIR/uv.txt
+  # uv is one of the requirements and installs the others ten times as fast. It does not know pip's settings, a company's
+  # index among them: where it comes to nothing pip does all.
+  mkdir -p "$CACHE_DIR"
+  awk '/^[^ #]/ { of_uv = /^uv==/ } of_uv && !/^ *#/' "$lock" | sed '$ s/ \\$//' >"$uv"
+  run_logged pip-uv "installing uv" "${pip[@]}" "${verified[@]}" "$uv"
+  "$VENV_DIR/bin/uv" pip install --quiet --python "$VENV_DIR/bin/python" "${verified[@]}" "$lock" >"$CACHE_DIR/log/uv.log" 2>&1 ||
+    run_logged pip "installing requirements-dev.txt" "${pip[@]}" "${verified[@]}" "$lock"
+}
+
 build_environment() {
   local start=$EPOCHREALTIME
   # ansible-core 2.19 runs on Python 3.11 and newer (its package metadata: Requires-Python).
@@ -129,9 +142,7 @@ build_environment() {
   step "Making the Python environment .venv from requirements-dev.txt"
   rm -rf -- "$VENV_DIR"
   run_logged venv "making the virtual environment" /usr/bin/python3 -m venv "$VENV_DIR"
-  # Wheels only: building from source would fetch build tools that no hash vouches for.
-  run_logged pip "installing requirements-dev.txt" "$VENV_DIR/bin/pip" --disable-pip-version-check --no-input install \
-    --require-hashes --only-binary :all: --requirement "$REPO_ROOT/requirements-dev.txt"
+  install_requirements
   environment_stamp >"$VENV_DIR/.stamp"
   log "done in $(seconds_since "$start") s"
 }
