@@ -128,7 +128,7 @@ class Gate:
         """
         health = self._health
         deadline = time.monotonic() + health.timeout
-        process = self._service.state(self._release.id).main_pid
+        process = self._main_process()
         patience = FIRST_PROBE_TIMEOUT
         problem = "no answer"
         answered = False
@@ -161,14 +161,14 @@ class Gate:
         if not seconds:
             return
         deadline = time.monotonic() + seconds
-        process = self._service.state(self._release.id).main_pid
-        workers = self._service.workers(self._release.id)
+        process = self._main_process()
+        workers = self._service.workers(self._release.id, process.pid)
         during = "within {0:g} s (health.settle) of being ready".format(seconds)
         while True:
             time.sleep(min(PROBE_PAUSE, max(deadline - time.monotonic(), 0)))
             if self._ended(process):
                 raise GateError("settle", "its main process ended " + during)
-            alive = self._service.workers(self._release.id)
+            alive = self._service.workers(self._release.id, process.pid)
             if workers - alive:
                 raise GateError("settle", "a worker process ended " + during)
             workers = alive
@@ -254,9 +254,20 @@ class Gate:
             socket, self._health.ready, self._health.host, timeout, pointless, self._release.options.scheme
         )
 
-    def _ended(self, process: int) -> bool:
-        state = self._service.state(self._release.id)
-        return state.died or not process or state.main_pid != process
+    def _main_process(self) -> _Process:
+        pid = self._service.state(self._release.id).main_pid
+        return _Process(pid, self._service.start_time(pid) if pid else None)
+
+    def _ended(self, process: _Process) -> bool:
+        """Whether the main process is not what it was. The service manager would take far longer to tell."""
+        return not process.started or self._service.start_time(process.pid) != process.started
+
+
+class _Process(t.NamedTuple):
+    """A process of the host; its id alone may be another's by now."""
+
+    pid: int
+    started: t.Optional[str]
 
 
 def _shown(body: str) -> str:

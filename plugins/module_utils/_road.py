@@ -201,7 +201,8 @@ class Road:
     def _start_candidate(self) -> None:
         self._phase = "start"
         # One that a run left behind may run with what it was before.
-        self._service.abort(self._id)
+        if self._id in self._service.releases():
+            self._service.abort(self._id)
         self._start_proven()
 
     def _start_proven(self) -> None:

@@ -118,6 +118,19 @@ def run_program(command: t.Sequence[str], stderr: int) -> subprocess.CompletedPr
     )
 
 
+def start_time(pid: int) -> t.Optional[str]:
+    """When a process started, in ticks of the clock since the boot (field 22 of /proc/PID/stat, proc(5)).
+
+    ``None`` when it does not live, which a zombie does not any more.
+    """
+    try:
+        with open("/proc/{0}/stat".format(pid), encoding="utf-8", errors="replace") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else fields[19]
+
+
 def children(pid: int) -> t.Set[int]:
     """Process ids of a process's children (proc(5)); empty where the kernel does not tell."""
     try:

@@ -80,7 +80,7 @@ class Cron:
             again="cron starts it again within a minute",
         )
 
-    def workers(self, release: str) -> t.Set[int]:
+    def workers(self, release: str, process: int = 0) -> t.Set[int]:
         pid = self._main_pid(release)
         return children(pid) if pid else set()
 

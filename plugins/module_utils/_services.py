@@ -10,7 +10,7 @@ import typing as t
 from ansible_collections.wsgiops.flask.plugins.module_utils import _release_store
 from ansible_collections.wsgiops.flask.plugins.module_utils._layout import Layout
 from ansible_collections.wsgiops.flask.plugins.module_utils._release_store import Release
-from ansible_collections.wsgiops.flask.plugins.module_utils._service import Report, State, TaskResult
+from ansible_collections.wsgiops.flask.plugins.module_utils._service import Report, State, TaskResult, start_time
 from ansible_collections.wsgiops.flask.plugins.module_utils._service_cron import Cron
 from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import Systemd
 
@@ -63,8 +63,16 @@ class Services:
     def report(self, release: str) -> Report:
         return self.of(release).report(release)
 
-    def workers(self, release: str) -> t.Set[int]:
-        return self.of(release).workers(release)
+    def workers(self, release: str, process: int = 0) -> t.Set[int]:
+        """Process ids of a release's workers.
+
+        :param process: its main process, where that is known already.
+        """
+        return self.of(release).workers(release, process)
+
+    @staticmethod
+    def start_time(process: int) -> t.Optional[str]:
+        return start_time(process)
 
     def checker(self, release: str) -> str:
         return self.of(release).checker

@@ -79,7 +79,7 @@ def venv_key(identity: t.Mapping[str, str], requirements: t.Mapping[str, str], r
 def installer(asked: str) -> str:
     """The path of uv, or an empty string for pip.
 
-    :param asked: ``pip``, ``uv``, or ``auto`` for uv where the host has it and pip is not set up for an index of its own.
+    :param asked: ``pip``, ``uv``, or ``auto`` for uv where the host has it and pip is set up for no index of its own.
     :raises VenvError: when uv is asked for and the host has none.
     """
     uv = shutil.which("uv") if asked != "pip" else None
@@ -128,8 +128,8 @@ def build(
     """Make the environment in its final place, since scripts inside hold its path, and mark it complete last.
 
     :param hashed: verify every package against the hashes of the requirement files.
-    :param lock: descriptor of the lock; the installer keeps it should it outlive this process, so that no other run gets
-        at the directory that it writes to.
+    :param lock: descriptor of the lock; the installer keeps it should it outlive this process, so that no other run
+        gets at the directory that it writes to.
     :param uv: what installs, in the place of pip, which is not in the environment then.
     :raises VenvError: with the installer's words; nothing is left behind.
     """

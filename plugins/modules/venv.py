@@ -28,7 +28,7 @@ options:
     default: python3
   installer:
     description:
-      - What installs the requirements. V(auto) is uv where the host has a command of that name and pip is not set up for an
+      - What installs the requirements. V(auto) is uv where the host has a command of that name and pip is set up for no
         index of its own, of which uv would not know; otherwise pip.
       - By uv it takes a third of the time, and pip is not in the environment.
     type: str

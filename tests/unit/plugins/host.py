@@ -297,12 +297,19 @@ class FakeService:
 
     def state(self, release: str) -> State:
         unit = self.unit(release)
-        if unit.server and unit.server.behaviour.ends == "probed" and _probe.busy_connections(unit.server.path):
-            unit.end()
         stale = self._templates() != self._loaded
         return State(unit.service, unit.sub, unit.main_pid, unit.socket, unit.started, stale, release in self.enabled)
 
-    def workers(self, release: str) -> set[int]:
+    def start_time(self, process: int) -> str | None:
+        for unit in self._units.values():
+            if unit.main_pid == process:
+                if unit.server and unit.server.behaviour.ends == "probed" and _probe.busy_connections(unit.server.path):
+                    unit.end()
+                    return None
+                return f"{unit.started}"
+        return None
+
+    def workers(self, release: str, process: int = 0) -> set[int]:
         unit = self.unit(release)
         found = set(unit.workers)
         if unit.server and unit.server.behaviour.loses_worker:

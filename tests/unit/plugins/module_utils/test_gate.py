@@ -170,19 +170,15 @@ def test_a_process_that_ends_while_a_request_waits_ends_the_waiting(
     assert ends == ["none before its main process ended"]
 
 
-def test_a_process_that_systemd_has_replaced_has_ended(host: Host, start: Start) -> None:
+@pytest.mark.parametrize("later", ["another process", None])
+def test_a_process_id_that_has_become_anothers_is_none_of_the_release(
+    host: Host, start: Start, monkeypatch: pytest.MonkeyPatch, later: str | None
+) -> None:
     gate = start(Behaviour(statuses=(503,)), timeout=60)
-    unit = host.service.unit(host.release().id)
-    state = host.service.state
-    pids = iter([unit.main_pid, unit.main_pid])
-    with pytest.MonkeyPatch.context() as patch:
-
-        def restarting(release: str) -> t.Any:
-            unit.main_pid = next(pids, 4711)
-            return state(release)
-
-        patch.setattr(host.service, "state", restarting)
-        assert refusal(gate.ready)[0] == "start"
+    began = iter(["it", "it"])
+    monkeypatch.setattr(host.service, "start_time", lambda _process: next(began, later))
+    assert refusal(gate.ready)[0] == "start"
+    assert len(requests(host)) == 2
 
 
 def test_a_slow_first_answer_gets_more_time_each_time(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,14 +242,14 @@ def test_who_does_not_stay_alive_is_refused(start: Start, behaviour: str, reason
 
 def test_a_worker_that_came_later_may_not_end_either(host: Host, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     workers = iter([{1}, {1, 2}, {1}])
-    monkeypatch.setattr(host.service, "workers", lambda _release: next(workers, {1}))
+    monkeypatch.setattr(host.service, "workers", lambda _release, _process: next(workers, {1}))
     gate = start(settle=0.1)
     assert refusal(gate.settle) == ("settle", "a worker process ended within 0.1 s (health.settle) of being ready")
 
 
 def test_workers_that_come_are_no_reason_to_refuse(host: Host, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     workers = iter([set(), {1}, {1, 2}])
-    monkeypatch.setattr(host.service, "workers", lambda _release: next(workers, {1, 2, 3}))
+    monkeypatch.setattr(host.service, "workers", lambda _release, _process: next(workers, {1, 2, 3}))
     start(settle=0.05).settle()
 
 
