@@ -28,8 +28,8 @@ options:
     default: python3
   installer:
     description:
-      - What installs the requirements. V(auto) is uv where the host has a command of that name, unless pip is set up for
-        an index of its own there, of which uv would not know; otherwise pip.
+      - What installs the requirements. V(auto) is uv where the host has a command of that name, unless pip is set up
+        for an index of its own there, of which uv would not know; otherwise pip.
       - By uv it takes a third of the time, and pip is not in the environment.
     type: str
     choices: [auto, pip, uv]
