@@ -61,6 +61,10 @@ RESERVED_VARIABLES = frozenset(
     """.split()
 )
 
+# What gunicorn's extra gevent brings, and its worker imports (gunicorn/workers/ggevent.py). A lock may name these alone
+# (pip-compile --strip-extras); gevent without packaging would fail at the start of a worker, on the host.
+OF_GEVENT_WORKER = ("gevent", "packaging")
+
 # Values that are refused and have a successor, or that YAML makes a boolean of.
 HINTS: t.Mapping[tuple[str, t.Any], str] = {
     ("worker_class", "eventlet"): "gunicorn 26 dropped it; use gevent",
@@ -347,15 +351,18 @@ def _source_problems(app: App, resolve: t.Callable[[str], Path]) -> list[str]:
     name = str(app.get("requirements", "requirements.txt"))
     try:
         required = read_requirements(root, name, entries, exclude)
-        has_gevent = bool({"gevent", "gunicorn[gevent]"} & {*required.names, *required.extras})
+        with_extra = "gunicorn[gevent]" in required.extras
         missing = f"requirements: {name} does not list"
         if app.get("server") == "gevent":
-            if not has_gevent:
+            if not with_extra and "gevent" not in required.names:
                 found.append(f"{missing} gevent, which server gevent needs; add it and lock again")
         elif "gunicorn" not in required.names:
             found.append(f"{missing} gunicorn, which serves the application; add it and lock again")
-        elif app.get("worker_class") == "gevent" and not has_gevent:
-            found.append(f"{missing} gevent, which worker_class gevent needs; write gunicorn[gevent] and lock again")
+        elif app.get("worker_class") == "gevent" and not with_extra:
+            absent = [project for project in OF_GEVENT_WORKER if project not in required.names]
+            if absent:
+                needed = f"{' and '.join(absent)}, which worker_class gevent needs"
+                found.append(f"{missing} {needed}; write gunicorn[gevent] and lock again")
     except SourceError as error:
         found.append(f"requirements: {error}")
     return found

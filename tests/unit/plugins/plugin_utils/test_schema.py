@@ -620,20 +620,32 @@ def test_the_service_is_looked_at(check: Check) -> None:
     ]
 
 
+# Of the extra, pip-compile --strip-extras leaves what it brings.
 @pytest.mark.parametrize(
-    "text", ["gunicorn[gevent]\n", "gunicorn[setproctitle,gevent]\n", "gunicorn\ngevent==26.9.0\n"]
+    "text",
+    ["gunicorn[gevent]\n", "gunicorn[setproctitle,gevent]\n", "gunicorn\ngevent==26.9.0\nPackaging==26.3\n"],
 )
 def test_gevent_is_in_the_requirements(check: Check, app: App, text: str) -> None:
     Path(app["source"], "requirements.txt").write_text(text)
     assert check(worker_class="gevent") == []
 
 
-@pytest.mark.parametrize("text", ["gunicorn\n", "gunicorn[gthread]\n", "gunicorn\n# gevent\n", "gunicorn\nx[gevent]\n"])
-def test_gevent_is_not_in_the_requirements(check: Check, app: App, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("gunicorn\n", "gevent and packaging"),
+        ("gunicorn[gthread]\n", "gevent and packaging"),
+        ("gunicorn\n# gevent\n", "gevent and packaging"),
+        ("gunicorn\nx[gevent]\n", "gevent and packaging"),
+        ("gunicorn\npackaging\n", "gevent"),
+        ("gunicorn\ngevent==26.9.0\n", "packaging"),
+    ],
+)
+def test_gevent_is_not_in_the_requirements(check: Check, app: App, text: str, missing: str) -> None:
     Path(app["source"], "requirements.txt").write_text(text)
     assert check(worker_class="gthread") == []
     assert check(worker_class="gevent") == [
-        "shop: requirements: requirements.txt does not list gevent, which worker_class gevent needs; "
+        f"shop: requirements: requirements.txt does not list {missing}, which worker_class gevent needs; "
         "write gunicorn[gevent] and lock again"
     ]
 
