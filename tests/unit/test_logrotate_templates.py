@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import typing as t
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,6 +61,67 @@ def test_whoever_runs_the_application_has_it_open_new_files(render: Render) -> N
     assert script[1] == "        '/opt/shop/app_ctl.sh' reopen\n"
     [elsewhere] = render("__logrotate_files", FILES, **CRON, flask_root="/srv/apps")
     assert "'/srv/apps/shop/app_ctl.sh' reopen\n" in elsewhere["content"]
+
+
+# Lines of the rotation that go and come with a key of logs.rotate, or with what else the application says.
+WITHOUT_CREATE = [
+    "-create 0640 shop shop",
+    "-sharedscripts",
+    "-postrotate",
+    "-systemctl list-units --plain --no-legend --state=active 'shop@*.service' | cut -d ' ' -f 1 |",
+    "-xargs --no-run-if-empty systemctl kill --kill-whom=main --signal=USR1",
+    "-endscript",
+]
+CHANGES: list[tuple[dict[str, t.Any], list[str]]] = [
+    ({"rotate": {"frequency": "daily"}}, []),
+    ({"rotate": {"frequency": "weekly"}}, ["-daily", "+weekly"]),
+    ({"rotate": {"frequency": "monthly"}}, ["-daily", "+monthly"]),
+    ({"rotate": {"keep": "30"}}, ["-rotate 7", "+rotate 30"]),
+    ({"rotate": {"size": "1M"}}, ["+maxsize 1048576"]),
+    ({"rotate": {"size": 4096}}, ["+maxsize 4096"]),
+    ({"rotate": {"method": "create"}}, []),
+    ({"rotate": {"method": "copytruncate"}}, ["+copytruncate", *WITHOUT_CREATE]),
+    ({"access": "none"}, []),
+    ({"access": "gunicorn"}, ["-/var/log/shop/error.log {", "+/var/log/shop/error.log /var/log/shop/access.log {"]),
+    ({"access": "both"}, ["-/var/log/shop/error.log {", "+/var/log/shop/error.log /var/log/shop/access.log {"]),
+]
+
+
+def directives(render: Render, logs: dict[str, t.Any], **variables: t.Any) -> list[str]:
+    """The lines of an application's rotation."""
+    lines = render("__logrotate_file", {"logs": {"to": "files", **logs}}, **variables)["content"].splitlines()
+    return [line.strip() for line in lines if not line.strip().startswith("#")]
+
+
+def test_a_rotation_without_further_keys(render: Render) -> None:
+    """Every line of it: a week of days, none of them lost, all but the newest compressed."""
+    assert directives(render, {}) == [
+        "/var/log/shop/error.log {",
+        "daily",
+        "rotate 7",
+        "missingok",
+        "notifempty",
+        "compress",
+        "delaycompress",
+        "su shop shop",
+        *(line[1:] for line in WITHOUT_CREATE),
+        "}",
+    ]
+
+
+@pytest.mark.parametrize(("logs", "changes"), CHANGES, ids=str)
+def test_what_a_key_changes(render: Render, logs: dict[str, t.Any], changes: list[str]) -> None:
+    before, after = Counter(directives(render, {})), Counter(directives(render, logs))
+    gone = [line[1:] for line in changes if line.startswith("-")]
+    come = [line[1:] for line in changes if line.startswith("+")]
+    assert (sorted((before - after).elements()), sorted((after - before).elements())) == (sorted(gone), sorted(come))
+
+
+def test_without_root_it_rotates_as_who_owns_it(render: Render) -> None:
+    """logrotate knows no other user then, and a file's owner is whoever makes it."""
+    lines = directives(render, {}, flask_become=False, flask_root="/home/deploy/apps")
+    assert lines[0] == "/home/deploy/apps/shop/log/error.log {"
+    assert [line for line in lines if line.startswith(("su ", "create "))] == ["create 0640"]
 
 
 def test_cron_understands_the_hourly_line(render: Render) -> None:

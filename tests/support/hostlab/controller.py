@@ -173,6 +173,11 @@ def on_each(hosts: Sequence[Host], function: Callable[[Host], Result]) -> list[R
         return list(pool.map(function, hosts))
 
 
+def is_busy() -> bool:
+    """Whether the machine has more to do than its processors can: with other scenarios, everything takes longer."""
+    return os.getloadavg()[0] > (os.cpu_count() or 1)
+
+
 def instances(pattern: Sequence[str] = ()) -> list[str]:
     """Names of the scenario's hosts."""
     listed = subprocess.run(
