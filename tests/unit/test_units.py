@@ -347,6 +347,12 @@ def test_system_calls_are_allowed_after_groups_with_them_were_taken_away(read: R
     ]
 
 
+@pytest.mark.parametrize(("open_to_all", "mode"), [(True, "0777"), ("yes", "0777"), (False, "0760"), ("no", "0760")])
+def test_a_socket_is_nginxs_alone_unless_it_is_everyones(read: Read, open_to_all: bool | str, mode: str) -> None:
+    units = read({}, gunicorn_socket_open=open_to_all)
+    assert [line for line in units[SOCKET]["[Socket]"] if line.startswith("SocketMode=")] == [f"SocketMode={mode}"]
+
+
 def test_names_and_paths_are_those_of_the_application(read: Read) -> None:
     units = read({"name": "desk"}, gunicorn_root="/srv/apps", gunicorn_socket_group="nginx")
     lines = all_lines(units)

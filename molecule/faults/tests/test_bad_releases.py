@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 import pytest
+from hostlab import controller
 from hostlab.fixtures import assert_none_failed
 
 DIES_AS_A_SERVICE = "import sys\nif '--check-config' not in sys.argv: raise RuntimeError('not as a service')"
@@ -29,6 +29,11 @@ def crash(response):
 PORT = 9099
 BINDS_A_PORT = f"import socket\nlistening = socket.create_server(('127.0.0.1', {PORT}))"
 
+# Seconds for those that only time tells from slow ones: enough for the start of an application on a busy host.
+PATIENCE = 8
+IN_TIME = f"not ready within {PATIENCE} s (health.timeout): "
+NO_ROUTE = "status 404 where 204 means ready; the application has no such route; name the one it has in health.ready"
+
 # What is added to which file, changed keys, the phase (empty: before the road), words of the error.
 BAD = {
     "syntax error": ("wsgi.py", "def (", {}, "check", "SyntaxError: invalid syntax"),
@@ -45,21 +50,31 @@ BAD = {
         "did you mean keepalive?",
     ),
     "wrong setting": ("wsgi.py", "", {"gunicorn_settings": {"keepalive": "many"}}, "check", "many"),
-    "not ready": ("wsgi.py", "", {"env": {"FLASK_DATABASE": "/nowhere/x"}}, "ready", "was answered with status 503"),
-    "readiness hangs": ("wsgi.py", READY_HANGS, {}, "ready", "no answer to GET /ready: none within"),
-    "no such route": ("wsgi.py", "", {"health": {"ready": "/up"}}, "ready", "name the one it has in health.ready"),
+    "not ready": (
+        "wsgi.py",
+        "",
+        {"env": {"FLASK_DATABASE": "/nowhere/x"}},
+        "ready",
+        f"{IN_TIME}GET /ready was answered with status 503",
+    ),
+    "readiness hangs": ("wsgi.py", READY_HANGS, {}, "ready", f"{IN_TIME}no answer to GET /ready: none within"),
+    "no such route": ("wsgi.py", "", {"health": {"ready": "/up", "status": 204}}, "ready", NO_ROUTE),
     "untrusted host": ("wsgi.py", "", {"env": {"FLASK_TRUSTED_HOSTS": "other.example.com"}}, "ready", "(health.host)?"),
     "wrong body": ("wsgi.py", "", {"health": {"body": "database.: .down"}}, "ready", "(health.body)"),
     "too slow": ("wsgi.py", "", {"health": {"ready": "/test", "latency": 0.05}}, "ready", "0.05 s are allowed"),
-    "crashes once ready": ("wsgi.py", CRASHES_ONCE_READY, {}, "settle", "within 1 s (health.settle) of being ready"),
+    "crashes once ready": (
+        "wsgi.py",
+        CRASHES_ONCE_READY,
+        {"health": {"settle": 2}},
+        "settle",
+        "within 2 s (health.settle) of being ready",
+    ),
     "unreadable requirement": ("requirements.txt", "flask==not.a version", {}, "", "requirements.txt"),
     "hash mismatch": ("requirements.txt", "packaging==24.2 --hash=sha256:" + "0" * 64, {}, "", "hash"),
     "not a package": ("requirements.txt", "wsgiops-no-such==1 --hash=sha256:" + "0" * 64, {}, "", "wsgiops-no-such"),
     "interpreter is not there": ("wsgi.py", "", {"python": "python3.7"}, "", "'python3.7' is not on this host"),
     "no interpreter": ("wsgi.py", "", {"python": "/usr/bin/perl"}, "", "python: '/usr/bin/perl'"),
 }
-# Seconds for those that only time tells from slow ones: enough for the start of an application on a busy host.
-PATIENCE = 8
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -80,7 +95,7 @@ def time_to_error():
     A machine that is busy with other scenarios takes longer for everything: there it has to be well before the 30 s of
     health.timeout.
     """
-    return 15.0 if os.getloadavg()[0] > (os.cpu_count() or 1) else 5.0
+    return 15.0 if controller.is_busy() else 5.0
 
 
 def look(one):
