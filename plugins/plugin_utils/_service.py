@@ -117,6 +117,10 @@ def _logger_problems(full: App) -> list[str]:
         return []
     access, statsd = full["logs"]["access"], full["metrics"]["statsd"]
     reasons = [f"logs.access {access} has one that writes access lines"] if access in ("gunicorn", "both") else []
+    threads, connections = number(full["threads"]) or 0, number(full["worker_connections"]) or 0
+    if chosen == "gthread" and connections <= threads:
+        rule = f"more than threads ({threads:g}): each takes one, and one that is kept open between requests counts too"
+        found.append(f"worker_connections: {full['worker_connections']!r} is not accepted: {rule}")
     reasons += ["metrics.statsd has one that sends metrics"] if statsd is not None else []
     return [f"gunicorn_settings: 'logger_class' is not accepted: {reason}" for reason in reasons]
 

@@ -18,6 +18,7 @@ __all__ = ["alone", "running", "shop", "shops", "streams"]
 WRONG_WAYS = """
 import itertools
 import os
+import threading
 import time
 from flask import jsonify, request
 
@@ -33,6 +34,19 @@ if os.environ.get("FAILS") in ("always", "as a service" if "NOTIFY_SOCKET" in os
 @app.get("/process")
 def process():
     return jsonify(pid=os.getpid(), imported_by=imported_by, call=next(calls))
+
+together = {"now": 0, "most": 0}
+counting = threading.Lock()
+
+@app.get("/together")
+def wait_together():
+    with counting:
+        together["now"] += 1
+        together["most"] = max(together.values())
+    time.sleep(float(request.args["seconds"]))
+    with counting:
+        together["now"] -= 1
+    return jsonify(pid=os.getpid(), most=together["most"])
 
 @app.get("/spin")
 def spin():

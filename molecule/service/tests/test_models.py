@@ -16,11 +16,13 @@ TIMEOUT = 3
 # Seconds that it may take longer: the main process looks once a second, and kills a second after it has asked.
 LATER = 4
 SYNC = {"worker_class": "sync", "workers": 2, "timeout": TIMEOUT}
-GTHREAD = {"worker_class": "gthread", "workers": 2, "threads": 3, "timeout": TIMEOUT}
+GTHREAD = {"worker_class": "gthread", "workers": 2, "threads": 3, "worker_connections": 4, "timeout": TIMEOUT}
 GEVENT = {"worker_class": "gevent", "workers": 2, "worker_connections": 3, "timeout": TIMEOUT}
 
 # Keys, and requests that are handled at a time.
 MODELS = {"sync": (SYNC, 2), "gthread": (GTHREAD, 6), "gevent": (GEVENT, 6)}
+# Connections that its workers hold at a time; others wait in the socket.
+HELD = {"sync": 2, "gthread": 8, "gevent": 6}
 
 # Command, whether it ends the main process, and how many workers it cuts off from their requests.
 DEATHS = {
@@ -39,23 +41,35 @@ def model(request, shop):
     return request.param, keys, at_a_time
 
 
-def all_at_once(one, path, count):
-    """Send requests at the same time; returns the seconds until all are answered, and the answers."""
-    start = time.monotonic()
-    with ThreadPoolExecutor(max_workers=count) as pool:
+# How many connections wait in a socket, each some hundredths of a second for about two seconds.
+WATCH = "for _ in $(seq 60); do ss --no-header --listening --unix src $1; sleep 0.03; done"
+
+
+def all_at_once(one, found, path, count):
+    """Send requests at the same time; the seconds until all are answered, the answers, and how many waited at most."""
+    with ThreadPoolExecutor(max_workers=count + 1) as pool:
+        watched = pool.submit(one.run, "sh -c %s sh %s", WATCH, f"/run/shop/{found.release}.sock")
+        start = time.monotonic()
         answers = list(pool.map(one.get, [path] * count))
+        seconds = time.monotonic() - start
+        waited = max(int(row.split()[2]) for row in watched.result().splitlines())
     assert {answer.status for answer in answers} == {200}
-    return time.monotonic() - start, answers
+    return seconds, answers, waited
 
 
 def test_a_model_handles_as_many_requests_at_a_time_as_it_is_told(model, shops, running):
-    at_a_time = model[2]
-    seen = controller.on_each(shops, lambda one: all_at_once(one, "/slow?seconds=1", 2 * at_a_time))
-    for (seconds, answers), found in zip(seen, running(), strict=True):
+    name, _keys, at_a_time = model
+    pairs = list(zip(shops, running(), strict=True))
+    seen = controller.on_each(pairs, lambda pair: all_at_once(*pair, "/together?seconds=1", 2 * at_a_time))
+    for (seconds, answers, waited), (_one, found) in zip(seen, pairs, strict=True):
         # Two rounds; more where one worker has taken what another could have.
         assert 2 <= seconds < at_a_time + 2
         assert len(found.workers) == 2
-        assert {answer.json()["pid"] for answer in answers} == set(found.workers)
+        told = [answer.json() for answer in answers]
+        assert {one["pid"] for one in told} == set(found.workers)
+        # One of the two has got enough to do for all that it can, and neither does more.
+        assert max(one["most"] for one in told) == at_a_time / 2
+        assert waited == 2 * at_a_time - HELD[name]
 
 
 def said_since_its_start(one, found):

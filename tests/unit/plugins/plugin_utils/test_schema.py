@@ -28,7 +28,7 @@ def app(tmp_path: Path) -> App:
     source = tmp_path / "shop"
     source.mkdir()
     (source / "shop.py").write_text("def create_app():\n    ...\n")
-    (source / "requirements.txt").write_text("flask\ngunicorn\n")
+    (source / "requirements.txt").write_text("flask\ngunicorn[gevent]\n")
     return {"name": "shop", "source": str(source), "wsgi": "shop:create_app()", "domains": ["shop.example.com"]}
 
 
@@ -511,7 +511,8 @@ def with_number(key: str, value: t.Any) -> App:
         value["mode"] = "self_signed"
     if outer == "rate_limit":
         value.setdefault("rate", 1)
-    return {outer: value, **({"worker_class": "gthread"} if outer in ("threads", "worker_connections") else {})}
+    classes = {"threads": "gthread", "worker_connections": "gevent"}
+    return {outer: value, **({"worker_class": classes[outer]} if outer in classes else {})}
 
 
 def test_the_tests_know_all_numbers() -> None:

@@ -135,6 +135,18 @@ def test_gunicorn_settings_are_looked_at(check: Check) -> None:
 
 
 @pytest.mark.parametrize("access", [..., "nginx", "none", "gunicorn", "both"])
+@pytest.mark.parametrize(("threads", "connections"), [(..., 4), (8, 8), ("8", "3"), (512, 1)])
+def test_threads_without_connections_would_idle(check: Check, threads: t.Any, connections: t.Any) -> None:
+    """gunicorn says so of as many, at each start, and nothing of fewer."""
+    number = 4 if threads is ... else threads
+    rule = f"more than threads ({number}): each takes one, and one that is kept open between requests counts too"
+    assert check(worker_class="gthread", threads=threads, worker_connections=connections) == [
+        f"worker_connections: {connections!r} is not accepted: {rule}"
+    ]
+    assert check(worker_class="gthread", threads=threads, worker_connections=int(number) + 1) == []
+    assert check(worker_class="gevent", worker_connections=connections) == []
+
+
 def test_a_logger_of_the_application_does_not_go_with_access_lines(check: Check, access: t.Any) -> None:
     logs = {} if access is ... else {"access": access}
     told = [f"gunicorn_settings: 'logger_class' is not accepted: logs.access {access} has one that writes access lines"]
