@@ -14,6 +14,7 @@ LIMITS = {"memory": "256M", "memory_high": "192M", "cpu": 1.5, "tasks": 64, "ope
 PROPERTIES = {
     "MemoryMax": str(256 << 20),
     "MemoryHigh": str(192 << 20),
+    "MemorySwapMax": "0",
     "CPUQuotaPerSecUSec": "1.500000s",
     "TasksMax": "64",
     "LimitNOFILE": "1200",
