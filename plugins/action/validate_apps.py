@@ -11,7 +11,7 @@ import yaml
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._paths import source_directory
-from ansible_collections.wsgiops.flask.plugins.plugin_utils._schema import problems
+from ansible_collections.wsgiops.flask.plugins.plugin_utils._schema import problems, warnings
 
 # The options of an application, in the format of argument specs.
 SCHEMA = Path(__file__).parents[2] / "playbooks" / "vars" / "app_schema.yml"
@@ -33,9 +33,10 @@ class ActionModule(ActionBase):
         )
         # By the library itself: Ansible's loader notes line and column of each word, which takes ten times as long.
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        schema = yaml.load(SCHEMA.read_text(encoding="utf-8"), loader)["app_schema"]
         found = problems(
             arguments["apps"],
-            yaml.load(SCHEMA.read_text(encoding="utf-8"), loader)["app_schema"],
+            schema,
             lambda source: source_directory(source, variables),
             arguments["nginx_mode"],
         )
@@ -43,4 +44,7 @@ class ActionModule(ActionBase):
         if found:
             listed = "".join(f"\n- {problem}" for problem in found)
             result.update(failed=True, msg=f"Nothing was changed. flask_apps has {len(found)} problem(s):{listed}")
+        else:
+            for warning in warnings(arguments["apps"], schema):
+                self._display.warning(warning)
         return result

@@ -10,7 +10,8 @@ version_added: 0.1.0
 short_description: Validate the list of applications before any host is touched
 description:
   - Checks each application against the collection's schema, its source, its requirements and the other applications,
-    and fails with all problems at once. An unknown key is told with the nearest known one.
+    and fails with all problems at once. An unknown key is told with the nearest known one. What is accepted and hardly
+    meant is a warning.
   - Runs on the controller alone.
 options:
   apps:

@@ -16,7 +16,7 @@ from ansible_collections.wsgiops.flask.plugins.module_utils._environment import 
 from ansible_collections.wsgiops.flask.plugins.module_utils._environment import text_of
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._front import front_problems, rootless_problems
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._requirements import read_requirements
-from ansible_collections.wsgiops.flask.plugins.plugin_utils._service import service_problems
+from ansible_collections.wsgiops.flask.plugins.plugin_utils._service import service_problems, service_warnings
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._source import SourceError, list_source
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._values import (
     BOOLEANS,
@@ -89,6 +89,16 @@ def problems(apps: t.Any, schema: Schema, resolve: t.Callable[[str], Path], ngin
     for position, app in enumerate(apps, start=1):
         found += [f"{_title(app, position)}: {problem}" for problem in _app_problems(app, schema, resolve, nginx_mode)]
     return found + _conflicts(apps)
+
+
+def warnings(apps: t.Sequence[App], schema: Schema) -> list[str]:
+    """What is accepted in applications without problems, and hardly meant."""
+    return [
+        f"{_title(app, position)}: {warning}"
+        for position, app in enumerate(apps, start=1)
+        if app.get("state") != "absent"
+        for warning in service_warnings(app, schema)
+    ]
 
 
 def _title(app: App, position: int) -> str:

@@ -78,6 +78,18 @@ def service_problems(app: App, schema: Schema) -> list[str]:
     )
 
 
+def service_warnings(app: App, schema: Schema) -> list[str]:
+    """What is accepted of an application without problems, and hardly meant."""
+    timeout, graceful = number(filled(app, schema)["timeout"]) or 0, number(app.get("graceful_timeout"))
+    # Where it is not given, the role gives as long as a request may take.
+    if graceful is None or graceful >= timeout:
+        return []
+    return [
+        f"graceful_timeout: {graceful:g} s is less than the {timeout:g} s that a request may take (timeout): "
+        f"a stop cuts one off after {graceful:g} s, a new release after {2 * graceful:g} s"
+    ]
+
+
 def _cron_problems(app: App) -> list[str]:
     """Keys that ask for what systemd alone gives, of an application that cron is to run."""
     if app.get("service") != "cron":
@@ -105,6 +117,10 @@ def _server_problems(app: App, full: App) -> list[str]:
             also = " or server gevent" if key == "worker_connections" else ""
             rule = f"used with worker_class {' or '.join(classes)}{also} alone, and worker_class is {chosen}"
             found.append(f"{key}: {app[key]!r} is not accepted: {rule}")
+    threads, connections = number(full["threads"]) or 0, number(full["worker_connections"]) or 0
+    if chosen == "gthread" and connections <= threads:
+        rule = f"more than threads ({threads:g}): each takes one, and one that is kept open between requests counts too"
+        found.append(f"worker_connections: {full['worker_connections']!r} is not accepted: {rule}")
     if chosen == "gevent" and is_true(full["preload"]):
         rule = "the application would import ssl and others before worker_class gevent can patch them; leave it out"
         found.append(f"preload: {full['preload']!r} is not accepted: {rule}")
@@ -117,10 +133,6 @@ def _logger_problems(full: App) -> list[str]:
         return []
     access, statsd = full["logs"]["access"], full["metrics"]["statsd"]
     reasons = [f"logs.access {access} has one that writes access lines"] if access in ("gunicorn", "both") else []
-    threads, connections = number(full["threads"]) or 0, number(full["worker_connections"]) or 0
-    if chosen == "gthread" and connections <= threads:
-        rule = f"more than threads ({threads:g}): each takes one, and one that is kept open between requests counts too"
-        found.append(f"worker_connections: {full['worker_connections']!r} is not accepted: {rule}")
     reasons += ["metrics.statsd has one that sends metrics"] if statsd is not None else []
     return [f"gunicorn_settings: 'logger_class' is not accepted: {reason}" for reason in reasons]
 

@@ -284,6 +284,24 @@ def test_clients_come_again_when_the_service_is_tried_again(cooldown: t.Any, sec
     assert render("nginx", with_key("restart.cooldown", cooldown))["nginx_retry_after"] == seconds
 
 
+@pytest.mark.parametrize(
+    ("keys", "graceful"),
+    [
+        ({}, 30),
+        ({"timeout": 10}, 30),
+        ({"timeout": "120"}, 120),
+        ({"timeout": 120, "graceful_timeout": "150"}, "150"),
+        ({"timeout": 120, "graceful_timeout": 20}, 20),
+    ],
+)
+def test_a_request_may_take_as_long_in_gunicorn_in_nginx_and_at_a_stop(keys: dict[str, t.Any], graceful: t.Any) -> None:
+    """The last of these is warned of."""
+    variables = {**SHOP, "flask_app": {**t.cast("dict[str, t.Any]", SHOP["flask_app"]), **keys}}
+    gunicorn = render("gunicorn", variables)
+    assert gunicorn["gunicorn_graceful_timeout"] == graceful
+    assert render("nginx", variables)["nginx_read_timeout"] == int(gunicorn["gunicorn_timeout"]) + 5
+
+
 # --- the schema of the application --------------------------------------------------------------------------------
 
 

@@ -260,9 +260,11 @@ CHANGES: list[tuple[Keys, list[str]]] = [
     ({"server": "gevent"}, [*GEVENT, "+TimeoutStartSec=30", "+WatchdogSec=30"]),
     (
         {"server": "gevent", "timeout": 61, "health": {"timeout": 120}},
-        [*GEVENT, "+TimeoutStartSec=120", "+WatchdogSec=61"],
+        [*GEVENT, "+TimeoutStartSec=120", "-TimeoutStopSec=35", "+TimeoutStopSec=66", "+WatchdogSec=61"],
     ),
-    ({"timeout": 61, "workers": 3, "secrets": {"KEY": "1"}}, []),
+    # A stop gives requests as long as they may take.
+    ({"timeout": 61}, ["-TimeoutStopSec=35", "+TimeoutStopSec=66"]),
+    ({"timeout": 29, "workers": 3, "secrets": {"KEY": "1"}}, []),
     ({"logs": {"to": "files"}}, [f"-ExecStart={COMMAND}", f"+ExecStart={REDIRECT} {COMMAND}"]),
     ({"logs": {"access": "gunicorn"}}, []),
     (

@@ -127,10 +127,11 @@ def test_a_good_definition_goes_on_to_the_host(play: Play, source: Path, tmp_pat
     (tmp_path / "password").write_text("correct horse\n")
     vault = VaultLib([("default", VaultSecret(b"correct horse"))])
     environment = {"TOKEN": Vaulted(vault.encrypt("s3cret").decode()), "POOL": "{{ 2 + 3 }}"}
-    app = {**APP, "env": environment, "workers": "{{ 2 }}"}
+    app = {**APP, "env": environment, "workers": "{{ 2 }}", "graceful_timeout": 10}
     run = play("site.yml", CLOSED, "--vault-password-file", str(tmp_path / "password"), flask_apps=[app])
     assert (run.recap["failed"], run.recap["unreachable"]) == (0, 1)
     assert "Nothing was changed" not in run.output
+    assert "[WARNING]: shop: graceful_timeout: 10 s is less than the 30 s that a request may take" in run.output
 
 
 @pytest.mark.parametrize("playbook", ["site.yml", "deploy.yml", "rollback.yml"])

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from ansible_collections.wsgiops.flask.plugins.plugin_utils import _values
-from ansible_collections.wsgiops.flask.plugins.plugin_utils._schema import RESERVED_NAMES, problems
+from ansible_collections.wsgiops.flask.plugins.plugin_utils._schema import RESERVED_NAMES, problems, warnings
 
 App = dict[str, t.Any]
 Check = Callable[..., list[str]]
@@ -67,6 +67,16 @@ def test_what_needs_root_in_nginx_is_refused_without(
         [problem] = found[mode]
         assert problem.startswith(f"shop: {key}")
         assert "root" in problem
+
+
+# --- warnings -----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_hardly_meant_is_told_of_applications_that_stay(app: App, schema: t.Any) -> None:
+    hasty = {**app, "graceful_timeout": 10}
+    assert problems([hasty], schema, Path) == []
+    [warning] = warnings([app, {**hasty, "name": "desk"}, {**hasty, "name": "till", "state": "absent"}], schema)
+    assert warning.startswith("desk: graceful_timeout: 10 s is less than the 30 s that a request may take (timeout)")
 
 
 # --- what is accepted ---------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from ansible_collections.wsgiops.flask.plugins.plugin_utils._service import (
     RESERVED_GROUPS,
     SYSTEM_PATHS,
     service_problems,
+    service_warnings,
 )
 
 Check = Callable[..., list[str]]
@@ -33,6 +34,45 @@ def check(schema: t.Any) -> Check:
         return service_problems({key: value for key, value in keys.items() if value is not ...}, schema)
 
     return run
+
+
+# --- warnings -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {},
+        {"timeout": 120},
+        {"timeout": 30, "graceful_timeout": 30},
+        {"timeout": "5", "graceful_timeout": "5"},
+        {"graceful_timeout": 300},
+        {"server": "gevent", "timeout": 3600},
+    ],
+    ids=str,
+)
+def test_a_stop_that_cuts_no_request_short(schema: t.Any, keys: dict[str, t.Any]) -> None:
+    assert service_warnings(keys, schema) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "graceful", "timeout"),
+    [
+        ({"graceful_timeout": 29}, 29, 30),
+        ({"timeout": 120, "graceful_timeout": 30}, 30, 120),
+        ({"timeout": "61", "graceful_timeout": "1", "worker_class": "gthread"}, 1, 61),
+        ({"server": "gevent", "timeout": 31, "graceful_timeout": 30}, 30, 31),
+    ],
+    ids=str,
+)
+def test_a_stop_that_cuts_requests_short_is_told(
+    schema: t.Any, keys: dict[str, t.Any], graceful: int, timeout: int
+) -> None:
+    """With when it does, and when a deploy does."""
+    assert service_warnings(keys, schema) == [
+        f"graceful_timeout: {graceful} s is less than the {timeout} s that a request may take (timeout): "
+        f"a stop cuts one off after {graceful} s, a new release after {2 * graceful} s"
+    ]
 
 
 # --- without systemd ----------------------------------------------------------------------------------------------
@@ -95,6 +135,18 @@ def test_keys_that_go_with_a_worker_class(check: Check, key: str, classes: set[s
         assert found == [f"{key}: 5 is not accepted: used with {words} alone, and worker_class is {is_now}"]
 
 
+@pytest.mark.parametrize(("threads", "connections"), [(..., 4), (8, 8), ("8", "3"), (512, 1)])
+def test_threads_without_connections_would_idle(check: Check, threads: t.Any, connections: t.Any) -> None:
+    """gunicorn says so of as many, at each start, and nothing of fewer."""
+    number = 4 if threads is ... else threads
+    rule = f"more than threads ({number}): each takes one, and one that is kept open between requests counts too"
+    assert check(worker_class="gthread", threads=threads, worker_connections=connections) == [
+        f"worker_connections: {connections!r} is not accepted: {rule}"
+    ]
+    assert check(worker_class="gthread", threads=threads, worker_connections=int(number) + 1) == []
+    assert check(worker_class="gevent", worker_connections=connections) == []
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -135,18 +187,6 @@ def test_gunicorn_settings_are_looked_at(check: Check) -> None:
 
 
 @pytest.mark.parametrize("access", [..., "nginx", "none", "gunicorn", "both"])
-@pytest.mark.parametrize(("threads", "connections"), [(..., 4), (8, 8), ("8", "3"), (512, 1)])
-def test_threads_without_connections_would_idle(check: Check, threads: t.Any, connections: t.Any) -> None:
-    """gunicorn says so of as many, at each start, and nothing of fewer."""
-    number = 4 if threads is ... else threads
-    rule = f"more than threads ({number}): each takes one, and one that is kept open between requests counts too"
-    assert check(worker_class="gthread", threads=threads, worker_connections=connections) == [
-        f"worker_connections: {connections!r} is not accepted: {rule}"
-    ]
-    assert check(worker_class="gthread", threads=threads, worker_connections=int(number) + 1) == []
-    assert check(worker_class="gevent", worker_connections=connections) == []
-
-
 def test_a_logger_of_the_application_does_not_go_with_access_lines(check: Check, access: t.Any) -> None:
     logs = {} if access is ... else {"access": access}
     told = [f"gunicorn_settings: 'logger_class' is not accepted: logs.access {access} has one that writes access lines"]
