@@ -45,6 +45,16 @@ def test_neither_reads_what_the_other_writes(shop, desk):
         assert shop.host.run("runuser -u desk -- ls /var/lib/desk").rc == 0
 
 
+def test_a_socket_is_nginxs_alone_unless_it_is_to_be_everyones(shop, desk):
+    knock = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
+    with shop.host.sudo():
+        closed, opened = (
+            shop.host.run("runuser -u nobody -- python3 -c %s %s", knock, app.socket) for app in (shop, desk)
+        )
+    assert "Permission denied" in closed.stderr
+    assert opened.rc == 0, opened.stderr
+
+
 def test_journal_and_files(shop, desk):
     """Output of one goes to the journal, that of the other to its file and nowhere else."""
     traffic.get(desk.address, "/nowhere", "desk.example.com")
