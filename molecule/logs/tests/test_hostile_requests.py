@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 NGINX_LOG = "/var/log/nginx/shop.access.log"
-SERVER_LOG = "/var/log/shop/access.log"
+SERVER_LOG, ERROR_LOG = "/var/log/shop/access.log", "/var/log/shop/error.log"
 
 FIELDS = [
     *("time", "request_id", "client", "protocol", "host", "method", "path", "status", "bytes", "duration"),
@@ -22,6 +23,9 @@ FIELDS = [
 # nginx tells besides how long the application took, where it was asked at all.
 NGINX_FIELDS = [*FIELDS[:10], "upstream_duration", *FIELDS[10:]]
 NUMBERS = {"status", "bytes", "duration", "upstream_duration"}
+
+# ISO 8601, with the zone.
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d")
 
 ABSENT = ("upstream_duration", None)
 
@@ -118,15 +122,29 @@ def generated() -> dict[str, Request]:
     return {f"marker-{number}": request for number, request in enumerate(found)}
 
 
-def size(one, path: str) -> int:
-    return int(one.run("stat --format %%s %s", path))
+Lines = Callable[[], list[bytes]]
 
 
-def lines(one, path: str, start: int) -> list[bytes]:
-    """The lines that were added to a log since it had ``start`` bytes, as they are."""
-    added = base64.b64decode(one.run("sh -c %s", f"tail --bytes +{start + 1} {path} | base64"))
-    assert added.endswith(b"\n") or not added
-    return added.split(b"\n")[:-1]
+def lines_after(one, path: str) -> Lines:
+    """A function that returns what was added to a log since."""
+    start = int(one.run("stat --format %%s %s", path))
+    return lambda: lines(one, f"tail --bytes +{start + 1} {path}")
+
+
+def entries_after(one) -> Lines:
+    """A function that returns what the service has said since, by the journal."""
+    show = f"journalctl --quiet --output=cat _SYSTEMD_UNIT={one.service}"
+    # A cursor of another service's entry hides the first that comes after it (systemd 252).
+    cursor = one.run(f"{show} --lines=1 --show-cursor").splitlines()[-1].removeprefix("-- cursor: ")
+    show += f" --after-cursor='{cursor}'"
+    return lambda: lines(one, f"journalctl --sync; {show}")
+
+
+def lines(one, command: str) -> list[bytes]:
+    """The lines that a command of the host writes, as they are."""
+    written = base64.b64decode(one.run("sh -c %s", f"{{ {command}; }} | base64"))
+    assert written.endswith(b"\n") or not written
+    return written.split(b"\n")[:-1]
 
 
 def parsed(line: bytes, fields: list[str]) -> dict[str, object]:
@@ -142,6 +160,7 @@ def parsed(line: bytes, fields: list[str]) -> dict[str, object]:
     found = json.loads(line.decode("utf-8"), object_pairs_hook=unique, parse_constant=refused)
     for name, value in found.items():
         assert isinstance(value, (int, float) if name in NUMBERS else str) or (name, value) == ABSENT, line
+    assert TIME.fullmatch(str(found["time"])), line
     return found
 
 
@@ -170,11 +189,13 @@ def as_utf8(value: bytes) -> str:
         return value[: error.start].decode("utf-8") + "\ufffd"
 
 
+# Where the server's access lines go, and keys. gunicorn's are of one make, whatever its workers are.
 SERVERS = {
-    "sync": {"worker_class": "sync"},
-    "gthread": {"worker_class": "gthread"},
-    "gevent": {"worker_class": "gevent"},
-    "pywsgi": {"server": "gevent"},
+    "sync to the journal": ("journal", {"worker_class": "sync"}),
+    "gthread": ("files", {"worker_class": "gthread"}),
+    "gevent": ("files", {"worker_class": "gevent"}),
+    "pywsgi": ("files", {"server": "gevent"}),
+    "pywsgi to the journal": ("journal", {"server": "gevent"}),
 }
 
 # Headers that have a field of their own.
@@ -191,34 +212,71 @@ def assert_tells(line: dict[str, object], request: Request) -> None:
         assert line[named] == as_utf8(sent.get(name, b"").strip(b" "))
 
 
+def added(one, server: str) -> Callable[[], tuple[list[bytes], list[bytes], list[bytes]]]:
+    """A function that returns what was added since: nginx's access lines, the server's, and what else that said."""
+    nginx = lines_after(one, NGINX_LOG)
+    if SERVERS[server][0] == "files":
+        access, error = lines_after(one, SERVER_LOG), lines_after(one, ERROR_LOG)
+        return lambda: (nginx(), access(), error())
+    journal = entries_after(one)
+
+    def from_journal() -> tuple[list[bytes], list[bytes], list[bytes]]:
+        said = journal()
+        access = [line for line in said if line.startswith(b"{")]
+        return nginx(), access, [line for line in said if line not in access]
+
+    return from_journal
+
+
 @pytest.mark.parametrize("server", SERVERS)
 def test_no_client_breaks_or_forges_an_access_line(shop, shops, server, capsys):
     del shop.app["workers"]
-    shop.deploy(logs={"to": "files", "access": "both"}, **SERVERS[server])
+    to, keys = SERVERS[server]
+    shop.deploy(logs={"to": to, "access": "both"}, **keys)
     requests = generated()
     assert len(requests) >= 500
     for one in shops:
-        starts = size(one, NGINX_LOG), size(one, SERVER_LOG)
-        answers = raw.exchange_all(one.address, [request.as_bytes(marker) for marker, request in requests.items()])
-        nginx = by_marker([parsed(line, NGINX_FIELDS) for line in lines(one, NGINX_LOG, starts[0])], requests)
-        written = lines(one, SERVER_LOG, starts[1])
-        assert b"".join(written).isascii()
-        served = by_marker([parsed(line, FIELDS) for line in written], requests)
-        # The application names the request in its answer; nginx and gunicorn, which refuse some, do not.
+        read = added(one, server)
+        sent = [request.as_bytes(marker) for marker, request in requests.items()]
+        answers = dict(zip(requests, raw.exchange_all(one.address, sent), strict=True))
+        of_nginx, of_server, said = read()
+        nginx = by_marker([parsed(line, NGINX_FIELDS) for line in of_nginx], requests)
+        assert b"".join(of_server).isascii()
+        served = by_marker([parsed(line, FIELDS) for line in of_server], requests)
+
+        # The site has headers of its own. What names no site, or is no request to nginx, is answered by none, and not
+        # logged.
+        assert len(of_nginx) == len(nginx)
+        assert set(nginx) == {
+            marker for marker, answer in answers.items() if "x-content-type-options" in answer.headers
+        }
+        for marker, line in nginx.items():
+            assert line["status"] == answers[marker].status
+            assert line["path"] == as_utf8(requests[marker].path(marker))
+
+        # The application names the request in its answer; gunicorn and pywsgi, which refuse some, do not.
         answered = {
             marker: answer.headers["x-request-id"]
-            for marker, answer in zip(requests, answers, strict=True)
+            for marker, answer in answers.items()
             if "x-request-id" in answer.headers
         }
-        with capsys.disabled():
-            print(f"\n{one.inventory_name}, {server}: {len(answered)} of {len(requests)} requests were answered")
         assert len(answered) > len(requests) / 4
         for marker, request_id in answered.items():
             assert nginx[marker]["upstream_duration"] is not None
             assert nginx[marker]["request_id"] == served[marker]["request_id"] == request_id
             assert_tells(nginx[marker], requests[marker])
-        assert set(served) <= set(nginx)
-        for marker, answer in zip(requests, answers, strict=True):
-            if marker in nginx:
-                assert nginx[marker]["status"] == answer.status
-                assert nginx[marker]["path"] == as_utf8(requests[marker].path(marker))
+
+        # Of what they refuse pywsgi writes an access line, and gunicorn a line elsewhere.
+        passed = {marker for marker, line in nginx.items() if line["upstream_duration"] is not None}
+        assert set(served) <= passed
+        refused = len(requests) - len(passed), len(passed) - len(answered)
+        if "server" in keys:
+            assert len(of_server) == len(passed)
+        else:
+            assert len(of_server) == len(answered)
+            assert sum(b"Invalid request" in line for line in said) == refused[1]
+        with capsys.disabled():
+            print(
+                f"\n{one.inventory_name}, {server}: of {len(requests)} requests nginx refused {refused[0]}, "
+                f"the server {refused[1]}, and the application answered {len(answered)}"
+            )
