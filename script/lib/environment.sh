@@ -126,11 +126,12 @@ install_requirements() {
   local lock=$REPO_ROOT/requirements-dev.txt pip=("$VENV_DIR/bin/pip" --disable-pip-version-check --no-input install)
   local verified=(--require-hashes --only-binary :all: --requirement) uv=$CACHE_DIR/uv.txt
   # uv is one of the requirements and installs the others ten times as fast. It does not know pip's settings, a company's
-  # index among them: where it comes to nothing pip does all.
+  # index among them: where it comes to nothing pip does all. Like pip it is to compile: where nothing writes bytecode
+  # later, each start of Ansible would compile all of it.
   mkdir -p "$CACHE_DIR"
   awk '/^[^ #]/ { of_uv = /^uv==/ } of_uv && !/^ *#/' "$lock" | sed '$ s/ \\$//' >"$uv"
   run_logged pip-uv "installing uv" "${pip[@]}" "${verified[@]}" "$uv"
-  "$VENV_DIR/bin/uv" pip install --quiet --python "$VENV_DIR/bin/python" "${verified[@]}" "$lock" >"$CACHE_DIR/log/uv.log" 2>&1 ||
+  "$VENV_DIR/bin/uv" pip install --quiet --compile-bytecode --python "$VENV_DIR/bin/python" "${verified[@]}" "$lock" >"$CACHE_DIR/log/uv.log" 2>&1 ||
     run_logged pip "installing requirements-dev.txt" "${pip[@]}" "${verified[@]}" "$lock"
 }
 
