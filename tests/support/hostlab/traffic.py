@@ -14,6 +14,10 @@ from dataclasses import dataclass
 
 TIMEOUT = 20.0
 
+# Seconds for which nginx may go on asking the release before, over connections that it keeps: keepalive_time and
+# keepalive_timeout of its upstream together, and what a busy machine adds.
+OVERLAP = 0.5
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -103,7 +107,7 @@ class Traffic:
         return [outcome for outcome in self.outcomes if not outcome.ok]
 
     def mixed(self, releases: Sequence[str]) -> list[str]:
-        """Answers of an older release to requests that were sent after a newer one had answered.
+        """Answers of an older release to requests that were sent when a newer one had answered for half a second.
 
         :param releases: ids in the order in which they were put in service.
         """
@@ -112,7 +116,7 @@ class Traffic:
         ended = sorted((outcome.ended, number) for outcome, number in answered)
         found, newest, position = [], -1, 0
         for outcome, number in sorted(answered, key=lambda one: one[0].started):
-            while position < len(ended) and ended[position][0] < outcome.started:
+            while position < len(ended) and ended[position][0] < outcome.started - OVERLAP:
                 newest = max(newest, ended[position][1])
                 position += 1
             if number < newest:
