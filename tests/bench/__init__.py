@@ -1,0 +1,1 @@
+"""What script/bench measures: how long runs take, what a host serves, and what deploys cost its clients."""

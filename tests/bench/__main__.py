@@ -1,0 +1,112 @@
+"""script/bench, once its environment is there: measure, and write down what was found."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hostlab import controller
+
+from bench import bounds, report
+from bench.costs import Costs
+from bench.failures import Failures
+from bench.lab import QUICK, Lab, Scale, laboratory, say
+from bench.runs import Runs
+from bench.serving import Serving
+
+CACHE = controller.CHECKOUT / ".cache" / "bench"
+DOCS = controller.CHECKOUT / "docs"
+
+
+Results = dict[str, Any]
+
+
+def measure_runs(lab: Lab, scale: Scale, results: Results) -> None:
+    runs = Runs(lab, scale)
+    runs.beside_others()
+    results["runs"] += runs.rows
+
+
+def measure_fleet(lab: Lab, scale: Scale, results: Results) -> None:
+    runs = Runs(lab, scale)
+    runs.of_fleets()
+    results["runs"] += runs.rows
+
+
+def measure_applications(lab: Lab, scale: Scale, results: Results) -> None:
+    runs = Runs(lab, scale)
+    runs.of_applications()
+    results["runs"] += runs.rows
+
+
+def measure_serving(lab: Lab, scale: Scale, results: Results) -> None:
+    serving = Serving(lab, scale)
+    serving.prepare()
+    serving.of_servers()
+    serving.of_limits()
+    serving.of_memory()
+    results["serving"], results["memory"] = serving.rows, serving.memory
+
+
+def measure_costs(lab: Lab, scale: Scale, results: Results) -> None:
+    costs = Costs(lab, scale)
+    costs.measure()
+    results["costs"] = costs.rows
+
+
+def measure_failures(lab: Lab, scale: Scale, results: Results) -> None:
+    failures = Failures(lab, scale)
+    failures.measure()
+    results["failures"] = failures.rows
+
+
+# In the order in which they find what those before them have put on a host.
+PARTS: dict[str, Callable[[Lab, Scale, Results], None]] = {
+    "runs": measure_runs,
+    "failures": measure_failures,
+    "serving": measure_serving,
+    "costs": measure_costs,
+    "fleet": measure_fleet,
+    "applications": measure_applications,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="script/bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
+    parser.add_argument("--quick", action="store_true", help="each thing once, to see that all of it works")
+    parser.add_argument("--publish", action="store_true", help="write docs/benchmarks.html and .json, too")
+    given = parser.parse_args()
+    unknown = [part for part in given.parts if part not in PARTS]
+    if unknown:
+        parser.error(f"unknown part {unknown[0]!r}: there are {', '.join(PARTS)}")
+    scale = QUICK if given.quick else Scale()
+    start = time.monotonic()
+    results: Results = {"machine": report.machine(), "rounds": scale.rounds, "runs": []}
+    with laboratory() as lab:
+        for part in given.parts or PARTS:
+            say(f"==> Measuring {part}")
+            began = time.monotonic()
+            PARTS[part](lab, scale, results)
+            say(f"    {part} took {time.monotonic() - began:.0f} s")
+    found = [
+        *bounds.of_runs(results["runs"]),
+        *bounds.of_serving(results.get("serving", [])),
+        *bounds.of_costs(results.get("costs", [])),
+        *bounds.of_failures(results.get("failures", [])),
+    ]
+    for directory in [CACHE, *([DOCS] if given.publish else [])]:
+        report.write_json(Path(directory, "benchmarks.json"), results)
+        Path(directory, "benchmarks.html").write_text(report.page(results, found))
+    print(report.text(results, found))
+    say(f"    all took {time.monotonic() - start:.0f} s; figures and plots are in {CACHE}")
+    broken = [bound for bound in found if bound.holds is False]
+    return 1 if broken and not given.quick else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""What deploys, rollbacks and crashes cost the clients of a host."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from hostlab import traffic
+
+from bench.lab import DOMAIN, OURS, Lab, Scale, say
+from bench.subjects import CODE, FIRST, ROLLBACK, Collection, Subject, Tutorial
+
+RATE = 50.0
+
+# Ends the main process of a service at once.
+KILL = 'kill -9 "$(systemctl show --property=MainPID --value "$1")"'
+SERVICES = {
+    "wsgiops.flask": 'echo "shop@$(basename "$(readlink /opt/shop/current)").service"',
+    "tutorial": "echo tutorial.service",
+}
+
+
+class Failures:
+    """Rows of requests and of those that failed, by subject and event."""
+
+    def __init__(self, lab: Lab, scale: Scale) -> None:
+        self._lab = lab
+        self._scale = scale
+        self.rows: list[dict[str, Any]] = []
+
+    def measure(self) -> None:
+        for subject in (
+            Collection(self._lab, [self._lab.host(OURS)]),
+            Tutorial(self._lab, [self._lab.host("bench-tutorial")]),
+        ):
+            say(f"failures with {subject.name}")
+            subject.act(FIRST)
+            host = subject.hosts[0]
+            events: dict[str, Callable[[], object]] = {"a deploy": lambda subject=subject: subject.measure(CODE)}
+            if isinstance(subject, Collection):
+                events["a rollback"] = lambda subject=subject: subject.measure(ROLLBACK)
+            events["kill -9 of the main process"] = lambda subject=subject, host=host: self._lab.run(
+                host, KILL, self._lab.run(host, SERVICES[subject.name]).strip()
+            )
+            for event, cause in events.items():
+                self._under_traffic(subject, event, cause)
+
+    def _under_traffic(self, subject: Subject, event: str, cause: Callable[[], object]) -> None:
+        failed, requests, back = [], 0, []
+        for _round in range(self._scale.rounds):
+            with traffic.traffic(
+                self._lab.address(subject.hosts[0]), "/health", DOMAIN, rate=RATE, seconds=120
+            ) as stream:
+                time.sleep(1)
+                start = time.monotonic()
+                cause()
+                time.sleep(3)
+            requests += len(stream.outcomes)
+            failed.append(len(stream.failures))
+            # From the event to the first answer of a request that was sent after it.
+            answered = [one.ended - start for one in stream.outcomes if one.ok and one.started > start]
+            back.append(min(answered))
+        row = {
+            "subject": subject.name,
+            "event": event,
+            "requests": requests,
+            "failed": failed,
+            "seconds_to_an_answer": back,
+        }
+        self.rows.append(row)
+        said = f"    {subject.name}, {event}: {failed} of {requests} requests failed in {self._scale.rounds} rounds"
+        say(said + f", an answer after {sorted(back)[len(back) // 2]:.2f} s")

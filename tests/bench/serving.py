@@ -1,0 +1,165 @@
+"""What a host serves: requests a second and latencies through nginx, beside the servers alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.lab import DOMAIN, OURS, Lab, Samples, Scale, say
+from bench.subjects import FIRST, Collection
+
+ROUTES = {"trivial": "/health", "waits 0.1 s": "/test"}
+STATIC = "/static/style.css"
+
+# Keys of the application by the name under which its rows stand. All have the same workers.
+SERVERS: Mapping[str, dict[str, Any]] = {
+    "sync": {"worker_class": "sync"},
+    "gthread": {"worker_class": "gthread", "threads": 25},
+    "gevent": {"worker_class": "gevent"},
+    "pywsgi": {"server": "gevent"},
+}
+WORKERS = 4
+BARE_PORT = 8000
+DEVELOPMENT_PORT = 5000
+SECONDS = 1
+
+# The summary of wrk as JSON; latencies in microseconds.
+LUA = """
+done = function(summary, latency, requests)
+  local e = summary.errors
+  io.write(string.format('{"rate":%f,"p50":%d,"p99":%d,"failed":%d}\\n',
+    summary.requests * 1e6 / summary.duration, latency:percentile(50), latency:percentile(99),
+    e.connect + e.read + e.write + e.status + e.timeout))
+end
+"""
+
+# A worker's share of memory: what it has alone, and its part of what it shares (smaps_rollup in proc(5)).
+MEMORY = """
+main=$(systemctl show --property=MainPID --value "shop@$(basename "$(readlink /opt/shop/current)").service")
+for worker in $(cat /proc/$main/task/$main/children); do sed -n 's/^Pss: *//p' /proc/$worker/smaps_rollup; done
+"""
+
+
+@dataclass(frozen=True)
+class Load:
+    """One second of requests."""
+
+    rate: float
+    p50: float
+    p99: float
+    failed: int
+
+
+class Serving:
+    """Rows of requests a second by server, route, connections and way to it."""
+
+    def __init__(self, lab: Lab, scale: Scale) -> None:
+        self._lab = lab
+        self._scale = scale
+        self.rows: list[dict[str, Any]] = []
+        self.memory: list[dict[str, Any]] = []
+        self.host = lab.host(OURS)
+
+    def prepare(self) -> None:
+        self.deploy("sync")
+        install = "apt-get -qq update; DEBIAN_FRONTEND=noninteractive apt-get -qq -y install wrk"
+        self._lab.run(self.host, f"{install}; printf '%s' \"$1\" >/root/report.lua", LUA)
+
+    def of_servers(self) -> None:
+        for name in self._scale.servers:
+            say(f"serving by {name}")
+            self.deploy(name)
+            ways = {"through nginx": "http://127.0.0.1{path}"}
+            if name != "pywsgi":
+                self._start_bare(SERVERS[name])
+                ways["bare, on TCP"] = f"http://127.0.0.1:{BARE_PORT}{{path}}"
+            for route, path in ROUTES.items():
+                self._measure(name, route, {way: url.format(path=path) for way, url in ways.items()})
+            self._stop_bare()
+
+    def of_limits(self) -> None:
+        """What there is above and below: files by nginx alone, and Flask's own server."""
+        self.deploy("sync", static=[{"url": "/static/", "path": "reference/static"}])
+        self._measure("nginx", "static file", {"nginx alone": f"http://127.0.0.1{STATIC}"})
+        self._start(f"flask --app wsgi:app run --port {DEVELOPMENT_PORT}", "bench-development", DEVELOPMENT_PORT)
+        url = f"http://127.0.0.1:{DEVELOPMENT_PORT}{ROUTES['trivial']}"
+        few = [number for number in self._scale.connections if number <= 100]
+        self._measure("Flask's development server", "trivial", {"bare, on TCP": url}, few)
+        self._lab.run(self.host, "systemctl stop bench-development")
+
+    def of_memory(self) -> None:
+        for name in [name for name in ("sync", "gthread") if name in self._scale.servers]:
+            for preload in (False, True):
+                self.deploy(name, preload=preload)
+                self.load(f"http://127.0.0.1{ROUTES['trivial']}", 10)
+                kilobytes = [int(line.split()[0]) for line in self._lab.run(self.host, MEMORY).splitlines()]
+                median = Samples([float(value) for value in kilobytes]).median
+                self.memory.append({"server": name, "preload": preload, "worker_kib": median})
+                say(f"    memory of a worker, {name}, preload {preload}: {median / 1024:.1f} MiB")
+
+    def deploy(self, server: str, **keys: Any) -> None:
+        """Have the application served by one of SERVERS, by the workers that a bare one has, too."""
+        several = {} if server == "pywsgi" else {"workers": WORKERS}
+        Collection(self._lab, [self.host], **several, **SERVERS[server], **keys).act(FIRST)
+
+    def _start_bare(self, keys: Mapping[str, Any]) -> None:
+        """gunicorn as its documentation starts it, with the same workers, without a sandbox, on TCP."""
+        options = f"--workers {WORKERS} --worker-class {keys['worker_class']} --bind 127.0.0.1:{BARE_PORT}"
+        if "threads" in keys:
+            options += f" --threads {keys['threads']}"
+        self._start(f"gunicorn {options} --backlog 2048 wsgi:app", "bench-bare", BARE_PORT)
+
+    def _start(self, command: str, unit: str, port: int) -> None:
+        """Run a program of the application's environment as its user, and wait until it answers."""
+        variables = f"FLASK_RELEASE=bare FLASK_DATABASE=/tmp/{unit}.sqlite3 FLASK_PROXY_HOPS=1 FLASK_WORKER_CLASS=sync"
+        options = f"--collect --unit={unit} --uid=shop --property=LimitNOFILE=65536"
+        where = "--property=WorkingDirectory=/opt/shop/current/code"
+        ask = f"wrk -t1 -c1 -d1s -H 'Host: {DOMAIN}' -s /root/report.lua http://127.0.0.1:{port}{ROUTES['trivial']}"
+        self._lab.run(
+            self.host,
+            f"systemd-run --quiet {options} {where} env {variables} /opt/shop/current/venv/bin/{command}\n"
+            f"for _try in $(seq 30); do {ask} 2>/dev/null | grep -q '\"failed\":0}}' && exit; sleep 1; done; exit 1",
+        )
+
+    def _stop_bare(self) -> None:
+        self._lab.run(self.host, "systemctl stop bench-bare 2>/dev/null || true")
+
+    def _measure(
+        self, server: str, route: str, ways: Mapping[str, str], connections: Sequence[int] | None = None
+    ) -> None:
+        """Each way in turn, for each number of connections.
+
+        :param ways: URLs.
+        """
+        for number in self._scale.connections if connections is None else connections:
+            loads: dict[str, list[Load]] = {way: [] for way in ways}
+            for _round in range(self._scale.rounds):
+                for way, url in ways.items():
+                    loads[way].append(self.load(url, number))
+            for way, found in loads.items():
+                self._add(server, route, way, number, found)
+
+    def load(self, url: str, connections: int) -> Load:
+        """One second of requests from the host itself, on one of its CPUs."""
+        options = f"-t1 -c{connections} -d{SECONDS}s --timeout 10s -H 'Host: {DOMAIN}' -s /root/report.lua"
+        return Load(**json.loads(self._lab.run(self.host, f"wrk {options} {url} | tail -n 1")))
+
+    def _add(self, server: str, route: str, way: str, connections: int, loads: Sequence[Load]) -> None:
+        row = {
+            "server": server,
+            "route": route,
+            "way": way,
+            "connections": connections,
+            "rates": [load.rate for load in loads],
+            "rate": Samples([load.rate for load in loads]).median,
+            "p50_ms": Samples([load.p50 / 1000 for load in loads]).median,
+            "p99_ms": Samples([load.p99 / 1000 for load in loads]).median,
+            "failed": sum(load.failed for load in loads),
+        }
+        self.rows.append(row)
+        say(
+            f"    {server}, {route}, {way}, {connections} connections: {row['rate']:.0f}/s,"
+            f" p50 {row['p50_ms']:.1f} ms, p99 {row['p99_ms']:.1f} ms, {row['failed']} failed"
+        )

@@ -1,0 +1,177 @@
+"""Ways to put the same application on a host, each with the same five runs."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from hostlab import controller
+from hostlab.deployment import copy_of_the_app
+
+from bench.lab import DOMAIN, SUBJECTS, Lab, Timing, timed
+
+# Releases of one dependency, by turns, with the hashes of their wheels: a change of the lock.
+CLICK = {
+    "8.3.0": "9b9f285302c6e3064f4330c05f05b81945b2a39544279343e6e7c5f27a9baddc",
+    "8.3.1": "981153a64e25f12d547d3426c367a4857371575ee7ad18df2a6183ab0545b2a6",
+}
+
+# Where the tutorial's repository is on its host.
+REPOSITORY = "/srv/shop.git"
+
+FIRST, UNCHANGED, CODE, DEPENDENCY, ROLLBACK = "first", "unchanged", "code", "dependency", "rollback"
+ACTIONS = {
+    FIRST: "first run on a virgin host",
+    UNCHANGED: "run with nothing to do",
+    CODE: "another code",
+    DEPENDENCY: "another dependency",
+    ROLLBACK: "rollback",
+}
+
+
+class Subject:
+    """One way, on some hosts, with a source of its own.
+
+    :param applications: how many of them, all with the same source.
+    """
+
+    name = ""
+
+    def __init__(self, lab: Lab, hosts: Sequence[str], applications: int = 1) -> None:
+        self.lab = lab
+        self.hosts = list(hosts)
+        self.applications = applications
+        self.source = copy_of_the_app(lab.directory / f"{self.name}-{'-'.join(hosts)}-{applications}")
+        self._changes = 0
+
+    def change_code(self) -> None:
+        self._changes += 1
+        with (self.source / "reference" / "__init__.py").open("a") as module:
+            module.write(f"\nCHANGED = {self._changes}\n")
+
+    def change_dependency(self) -> None:
+        lock = self.source / "requirements.txt"
+        text = lock.read_text()
+        found = re.search(r"^click==([\d.]+)(?: \\\n +--hash=\S+)+", text, re.MULTILINE)
+        assert found, "there is no click in the lock"
+        version, digest = next((version, digest) for version, digest in CLICK.items() if version != found[1])
+        lock.write_text(text.replace(found[0], f"click=={version} \\\n    --hash=sha256:{digest}"))
+
+    def prepare(self, action: str) -> None:
+        """What a developer did before the run, which is not timed."""
+        {CODE: self.change_code, DEPENDENCY: self.change_dependency}.get(action, lambda: None)()
+
+    def measure(self, action: str) -> Timing:
+        self.prepare(action)
+        return self.act(action)
+
+    def act(self, action: str) -> Timing:
+        raise NotImplementedError
+
+    def remote_executions(self, action: str) -> int | None:
+        """Commands that a run sends to all of its hosts; None where nobody counts."""
+        return None
+
+
+class ByPlaybook(Subject):
+    """What ansible-playbook runs."""
+
+    def arguments(self, action: str) -> list[str]:
+        raise NotImplementedError
+
+    def act(self, action: str) -> Timing:
+        return timed(["ansible-playbook", *self.arguments(action)], env=self.environment())
+
+    def environment(self) -> dict[str, str]:
+        # As somebody has it who installed the collection: an ansible.cfg without settings.
+        configuration = self.lab.directory / "ansible.cfg"
+        configuration.touch()
+        settings = {
+            "ANSIBLE_COLLECTIONS_PATH": str(controller.CHECKOUT / ".collections"),
+            "ANSIBLE_CONFIG": str(configuration),
+            "ANSIBLE_FORKS": "20",
+            "ANSIBLE_HOST_KEY_CHECKING": "false",
+            "ANSIBLE_NOCOLOR": "true",
+        }
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+        return kept | settings
+
+    def remote_executions(self, action: str) -> int | None:
+        self.prepare(action)
+        output = timed(["ansible-playbook", "-vvv", *self.arguments(action)], env=self.environment()).output
+        return len(re.findall(r"^<[^>]+> SSH: EXEC ", output, re.MULTILINE))
+
+
+class Collection(ByPlaybook):
+    """This collection."""
+
+    name = "wsgiops.flask"
+
+    def __init__(self, lab: Lab, hosts: Sequence[str], applications: int = 1, **keys: object) -> None:
+        super().__init__(lab, hosts, applications)
+        self.keys = keys
+
+    def arguments(self, action: str) -> list[str]:
+        playbook = {FIRST: "site", UNCHANGED: "site", ROLLBACK: "rollback"}.get(action, "deploy")
+        return [f"wsgiops.flask.{playbook}", "-i", str(self.lab.inventory(self.hosts)), "-e", f"@{self._variables()}"]
+
+    def _variables(self) -> Path:
+        first = {"name": "shop", "source": str(self.source), "wsgi": "wsgi:app", "domains": [DOMAIN], **self.keys}
+        others = [
+            {**first, "name": f"shop-{number}", "domains": [f"shop-{number}.example.com"]}
+            for number in range(2, self.applications + 1)
+        ]
+        path = self.lab.directory / f"{self.source.name}.json"
+        path.write_text(json.dumps({"flask_apps": [first, *others]}))
+        return path
+
+
+class Tutorial(ByPlaybook):
+    """The playbook that tutorials have."""
+
+    name = "tutorial"
+
+    def arguments(self, action: str) -> list[str]:
+        inventory = str(self.lab.inventory(self.hosts))
+        return [str(SUBJECTS / "tutorial" / "site.yml"), "-i", inventory, "-e", f"repository={REPOSITORY}"]
+
+    def prepare(self, action: str) -> None:
+        """The repository is on the host itself, the nearest that one can be."""
+        super().prepare(action)
+        git = ["git", "-c", "user.name=bench", "-c", "user.email=bench@localhost", "-C", str(self.source)]
+        if not (self.source / ".git").exists():
+            timed([*git, "init", "--quiet", "--initial-branch=main"])
+        timed([*git, "add", "--all"])
+        timed([*git, "commit", "--quiet", "--allow-empty", "--message=Another state"])
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+            archive.add(self.source / ".git", ".")
+        unpack = f"rm -rf {REPOSITORY} && mkdir -p {REPOSITORY} && tar -xzf - --no-same-owner -C {REPOSITORY}"
+        for host in self.hosts:
+            timed([*self.lab.ssh(host), unpack], stdin=packed.getvalue())
+
+
+class Floor(Subject):
+    """A shell script over one SSH connection."""
+
+    name = "shell script"
+
+    def act(self, action: str) -> Timing:
+        script = (SUBJECTS / "floor.sh").read_text()
+        command = "rollback" if action == ROLLBACK else "deploy"
+        # The script as an argument: what follows on stdin is the code.
+        quoted = script.replace("'", "'\\''")
+        return timed([*self.lab.ssh(self.hosts[0]), f"bash -c '{quoted}' floor {command}"], stdin=self._archive())
+
+    def _archive(self) -> bytes:
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+            for path in sorted(self.source.rglob("*")):
+                if not {"__pycache__", ".git"} & set(path.parts):
+                    archive.add(path, path.relative_to(self.source), recursive=False)
+        return packed.getvalue()
