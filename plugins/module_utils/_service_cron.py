@@ -252,9 +252,9 @@ class Cron:
     def _main_pid(self, release: str) -> int:
         """Process id of its main process; 0 where it is gone, or the id is another process's by now."""
         words = (_files.read_text(self._layout.pid_file(release)) or "").split()
-        if len(words) != 3 or not words[0].isdigit():
+        if len(words) != 4 or not words[0].isdigit():
             return 0
-        pid, start, boot = words
+        pid, start, boot, _session = words
         alive = boot == _boot_id() and start == _start_time(int(pid))
         return int(pid) if alive else 0
 

@@ -92,6 +92,13 @@ subprocess.Popen(["sh", "-c", "trap '' TERM; echo $$ >child.new; mv child.new ch
 """
 DEAF = CHILD + "on_term = signal.SIG_IGN\n"
 
+# One that left the group and the session, as daemons do.
+DAEMON = CHILD.replace("subprocess.Popen(", "subprocess.Popen(start_new_session=True, args=")
+
+# A name that reads as the fields behind it, as setproctitle could give it; and one of two lines.
+ODD_NAMES = [b"x) Z 1 2 3 (y", b"x\ny"]
+RENAME = "import ctypes\nctypes.CDLL(None).prctl(15, {!r}, 0, 0, 0)\n"
+
 
 class Done(t.NamedTuple):
     """How a command ended."""
@@ -209,6 +216,10 @@ class App:
                     found.append(int(process.name))
         return [pid for pid in found if lives(pid)]
 
+    def open_to_nobody(self) -> None:
+        """Have all of it be the user nobody's, as it is of an ordinary user's application."""
+        subprocess.run(["chown", "--recursive", "--no-dereference", "nobody:nogroup", str(self.top)], check=True)
+
     def close(self) -> None:
         for pid in self.processes():
             with contextlib.suppress(ProcessLookupError):
@@ -291,8 +302,12 @@ def subreaper() -> Iterator[None]:
 
 @pytest.fixture
 def stranger() -> Iterator[int]:
-    """A process that has nothing to do with it, and leads a group."""
-    with subprocess.Popen(["sleep", "3600"], start_new_session=True) as process:
+    """A process that has nothing to do with it, leads a group, and calls itself what it likes."""
+    code = RENAME.format(ODD_NAMES[1]) + "import time\nprint(flush=True)\ntime.sleep(3600)"
+    command = [sys.executable, "-S", "-c", code]
+    with subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
         yield process.pid
         process.kill()
 
@@ -306,7 +321,7 @@ def test_start_and_stop(app: App) -> None:
     pid = app.pid()
     assert done.output == f"shop: started release {ID}, process {pid}\n"
     assert app.told()["pid"] == pid
-    assert app.pid_file().read_text() == f"{pid} {started(pid)} {BOOT}\n"
+    assert app.pid_file().read_text() == f"{pid} {started(pid)} {BOOT} {os.getsid(pid)}\n"
     status = app.ctl("status")
     assert (status.status, status.output) == (0, f"shop: release {ID} runs, process {pid}\n")
 
@@ -336,6 +351,25 @@ def test_stopped_stays_stopped_until_the_next_start(app: App) -> None:
     assert app.ctl("stop", ID).status == 0
     assert app.ctl("start").status == 0
     assert not (app.home / "disabled").exists()
+
+
+def test_a_restart_ends_a_stop_too(app: App) -> None:
+    app.ctl("stop")
+    assert app.ctl("restart").status == 0
+    assert not (app.home / "disabled").exists()
+    os.kill(app.pid(), signal.SIGKILL)
+    assert app.ctl("cron-check").status == 0
+    assert lives(app.pid())
+
+
+@pytest.mark.parametrize("command", ["start", "restart"])
+def test_a_stop_that_can_not_be_ended_is_not_passed_over(app: App, command: str) -> None:
+    """Nobody would watch what was started."""
+    (app.home / "disabled/something").mkdir(parents=True)
+    done = app.ctl(command)
+    assert done.status == 1
+    assert f"{app.home}/disabled" in done.errors
+    assert app.processes() == []
 
 
 def test_under_gunicorn(make: Make) -> None:
@@ -378,9 +412,10 @@ def test_the_main_process_ends_with_all_its_group(make: Make) -> None:
     assert app.processes() == []
 
 
-def test_what_the_main_process_leaves_behind_ends_too(make: Make) -> None:
+@pytest.mark.parametrize("child", [CHILD, DAEMON], ids=["group", "daemon"])
+def test_what_the_main_process_leaves_behind_ends_too(make: Make, child: str) -> None:
     app = make()
-    code = app.release(behaviour=CHILD)
+    code = app.release(behaviour=child)
     app.ctl("start", ID)
     assert eventually((code / "child").exists)
     child = int((code / "child").read_text())
@@ -389,9 +424,13 @@ def test_what_the_main_process_leaves_behind_ends_too(make: Make) -> None:
     assert not lives(child)
 
 
-def test_a_start_ends_what_a_killed_main_process_left(make: Make) -> None:
+@pytest.mark.parametrize("name", [None, *ODD_NAMES])
+def test_a_start_ends_what_a_killed_main_process_left(make: Make, name: bytes | None) -> None:
+    """Children in its group without a variable of its, with whatever name."""
     app = make()
-    code = app.release(behaviour=CHILD)
+    begin = (RENAME.format(name) if name else "") + "import os, time\n"
+    say = "open('child.new', 'w').write(str(os.getpid()))\nos.rename('child.new', 'child')\ntime.sleep(3600)"
+    code = app.release(behaviour=f"subprocess.Popen([sys.executable, '-S', '-c', {begin + say!r}], env={{}})")
     app.ctl("start", ID)
     assert eventually((code / "child").exists)
     child = int((code / "child").read_text())
@@ -426,6 +465,28 @@ def test_a_lost_socket_comes_back(app: App) -> None:
     assert app.ctl("cron-check").status == 0
     assert app.socket().is_socket()
     assert app.processes() == [app.pid()]
+
+
+@pytest.mark.parametrize("command", ["cron-check", "restart", "stop"])
+def test_a_server_is_found_though_its_directory_was_deleted(app: App, command: str) -> None:
+    """The kernel knows which process has the socket of that name; what clients can't reach is started anew."""
+    app.ctl("start")
+    first = app.told()["pid"]
+    shutil.rmtree(app.run)
+    assert app.ctl("status").status == 3
+    assert app.ctl(command).status == 0
+    assert not lives(first)
+    assert app.processes() == ([] if command == "stop" else [app.pid()])
+
+
+def test_a_server_that_can_not_be_reached_does_not_run_as_it_should(app: App) -> None:
+    app.ctl("start")
+    app.socket().unlink()
+    status = app.ctl("status")
+    assert (status.status, status.output) == (
+        1,
+        f"shop: release {ID} runs, process {app.pid()}, but its socket is gone\n",
+    )
 
 
 def test_a_start_that_comes_to_nothing_says_so(make: Make) -> None:
@@ -500,6 +561,7 @@ def test_what_a_server_gets(make: Make) -> None:
         "FLASK_PROXY_HOPS": "1",
         "TEXT": 'a "b" $c `d` \\e\nf',
         "SECRET_KEY": "s3cret",
+        "FLASK_PID_FILE": f"{run}/{ID}.pid",
         "LISTEN_FDS": "1",
         "LISTEN_PID": str(app.pid()),
     }
@@ -598,7 +660,7 @@ def test_nothing_is_written_as_root_where_the_user_may_put_a_link(make: Make) ->
 
 @needs_root
 def test_a_group_of_others_is_left_alone(make: Make, stranger: int) -> None:
-    """Its leader is gone, and its id the one in the pid file: but its processes are another user's."""
+    """Its leader is gone, and its numbers those in the pid file: but its processes are another user's."""
     app = make(user="nobody", group="nogroup")
     app.release()
     leader = subprocess.Popen(["sh", "-c", "sleep 3600 & echo $!"], start_new_session=True, stdout=subprocess.PIPE)
@@ -606,11 +668,51 @@ def test_a_group_of_others_is_left_alone(make: Make, stranger: int) -> None:
     member = int(leader.stdout.readline())
     leader.wait()
     app.run.mkdir()
-    app.pid_file().write_text(f"{leader.pid} 1 {BOOT}\n")
+    app.pid_file().write_text(f"{leader.pid} 1 {BOOT} {leader.pid}\n")
     assert app.ctl("stop").status == 0
     assert lives(member)
     os.kill(member, signal.SIGKILL)
     leader.stdout.close()
+
+
+def test_a_group_of_the_same_user_is_left_alone(app: App) -> None:
+    """As above, of the user whose application it is: a pid file may be older than all that runs."""
+    leader = subprocess.Popen(["sh", "-c", "sleep 3600 & echo $!"], start_new_session=True, stdout=subprocess.PIPE)
+    assert leader.stdout
+    member = int(leader.stdout.readline())
+    leader.wait()
+    app.run.mkdir()
+    app.pid_file().write_text(f"{leader.pid} 1 {BOOT} {leader.pid - 1}\n")
+    assert app.ctl("stop", ID).status == 0
+    assert lives(member)
+    # With both of its numbers it is what a server left behind.
+    app.pid_file().write_text(f"{leader.pid} 1 {BOOT} {leader.pid}\n")
+    assert app.ctl("stop", ID).status == 0
+    assert not lives(member)
+    leader.stdout.close()
+
+
+def test_a_check_or_a_hook_is_not_ended_with_its_release(app: App) -> None:
+    """A migration must not be cut: nor is it by systemd, whose unit it has for itself."""
+    home = app.home / "releases" / ID
+    app.ctl("start")
+    app.told()
+    command = [
+        str(home / "venv/bin/python"),
+        "-I",
+        "-S",
+        str(home / "launch.py"),
+        "task",
+        str(home),
+        "--",
+        "sleep",
+        "3600",
+    ]
+    with subprocess.Popen(command, start_new_session=True) as task:
+        assert eventually(lambda: Path(f"/proc/{task.pid}/comm").read_text() == "sleep\n")
+        assert app.ctl("stop").status == 0
+        assert app.processes() == [task.pid]
+        task.kill()
 
 
 def test_only_one_may_run(make: Make) -> None:
@@ -696,19 +798,20 @@ def test_wrong_usage_of_the_launcher(app: App, words: str) -> None:
         ("\0\xff\n\n", 4),
         ("{pid}\n", 4),
         ("{pid} {start}", 4),
-        ("-{pid} {start} {boot}\n", 4),
-        ("0 0 {boot}\n", 4),
-        ("1 {start} {boot}\n", 4),
-        ("99999999999999999999 {start} {boot}\n", 4),
-        ("{pid} {start} {boot} more\n", 1),  # the third word is no boot of any host
-        ("{pid} 1{start} {boot}\n", 1),  # an id that was given out again
-        ("{pid} {start} 00000000-0000-0000-0000-000000000000\n", 1),  # of an earlier boot
-        ("4194304 {start} {boot}\n", 1),  # nobody's
+        ("{pid} {start} {boot}\n", 4),
+        ("{pid} {start} {boot} {session} more\n", 4),
+        ("-{pid} {start} {boot} {session}\n", 4),
+        ("0 0 {boot} {session}\n", 4),
+        ("1 {start} {boot} {session}\n", 4),
+        ("99999999999999999999 {start} {boot} {session}\n", 4),
+        ("{pid} 1{start} {boot} {session}\n", 1),  # an id that was given out again
+        ("{pid} {start} 00000000-0000-0000-0000-000000000000 {session}\n", 1),  # of an earlier boot
+        ("4194304 {start} {boot} {session}\n", 1),  # nobody's
     ],
 )
 def test_no_process_of_others_is_touched(app: App, stranger: int, content: str, state: int) -> None:
     app.run.mkdir()
-    text = content.format(pid=stranger, start=started(stranger), boot=BOOT)
+    text = content.format(pid=stranger, start=started(stranger), boot=BOOT, session=os.getsid(stranger))
     for command in ("reopen", "status", "stop", "abort", "restart", "start", "cron-check"):
         app.pid_file().write_text(text, encoding="latin-1")
         (app.home / "disabled").unlink(missing_ok=True)
@@ -725,19 +828,23 @@ def test_no_process_of_others_is_touched(app: App, stranger: int, content: str, 
             assert eventually(lambda: app.processes() == [])
 
 
-def test_a_process_may_call_itself_what_it_likes(make: Make) -> None:
-    """As setproctitle does it, with a name that reads as the fields behind it."""
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_process_may_call_itself_what_it_likes(make: Make, name: bytes) -> None:
     app = make()
-    title = "import ctypes\nctypes.CDLL(None).prctl(15, b'x) Z 1 2 3 (y', 0, 0, 0)\n"
-    app.release(behaviour=title)
+    app.release(behaviour=RENAME.format(name))
     app.ctl("start", ID)
     pid = app.told()["pid"]
-    assert Path(f"/proc/{pid}/comm").read_text() == "x) Z 1 2 3 (y\n"
+    assert Path(f"/proc/{pid}/comm").read_bytes() == name + b"\n"
     assert app.ctl("status").status == 0
     assert app.ctl("cron-check").status == 0
     assert app.pid() == pid
+    os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: not lives(pid))
+    assert app.ctl("status").status == 1
+    assert app.ctl("start", ID).status == 0
+    assert app.told()
     assert app.ctl("stop").status == 0
-    assert not lives(pid)
+    assert app.processes() == []
 
 
 def test_a_process_that_nobody_waits_for_is_dead(app: App, subreaper: None) -> None:
@@ -863,11 +970,11 @@ def test_starts_of_long_ago_and_nonsense_do_not_count(make: Make) -> None:
     assert new >= now
 
 
-@pytest.mark.parametrize("content", [None, "garbage\n", "4194304 1 {boot}\n"])
-@pytest.mark.parametrize("command", ["cron-check", "start", "restart", "stop"])
+@pytest.mark.parametrize("content", [None, "garbage\n", "4194304 1 {boot} 1\n"])
+@pytest.mark.parametrize("command", ["cron-check", "start", "restart", "stop", "reload"])
 def test_a_server_is_found_though_its_pid_file_was_damaged(app: App, content: str | None, command: str) -> None:
     assert app.ctl("start").status == 0
-    server = app.pid()
+    server = app.told()["pid"]
     if content is None:
         app.pid_file().unlink()
     else:
@@ -875,7 +982,7 @@ def test_a_server_is_found_though_its_pid_file_was_damaged(app: App, content: st
     done = app.ctl(command)
     assert (done.status, done.errors) == (0, "")
     assert f"process {server} listens on its socket" in app.lines()
-    if command in ("cron-check", "start"):
+    if command in ("cron-check", "start", "reload"):
         assert (app.pid(), lives(server)) == (server, True)
         assert len(app.starts()) == 1
     else:
@@ -899,6 +1006,22 @@ def test_who_listens_as_another_user_is_not_taken_for_the_server(make: Make) -> 
             stranger.kill()
 
 
+def test_what_a_dead_server_left_its_socket_to_is_not_taken_for_it(make: Make) -> None:
+    """A child that has it is no server: who would listen to what it is told?"""
+    app = make()
+    code = app.release(behaviour=CHILD.replace("subprocess.Popen(", "subprocess.Popen(pass_fds=[3], args="))
+    app.ctl("start")
+    assert eventually((code / "child").exists)
+    first, child = app.told()["pid"], int((code / "child").read_text())
+    os.kill(first, signal.SIGKILL)
+    assert eventually(lambda: not lives(first))
+    app.pid_file().unlink()
+    assert app.ctl("cron-check").status == 0
+    assert app.pid() not in (first, child)
+    assert lives(app.pid())
+    assert not lives(child)
+
+
 def test_a_start_waits_for_its_delay(make: Make) -> None:
     app = make(watch=True, restart={"delay": 3600, "burst": 2, "interval": 80_000})
     app.release(behaviour="sys.exit(1)")
@@ -914,6 +1037,30 @@ def test_never_is_at_boot_alone(make: Make) -> None:
     app = make(restart={"delay": 0, "policy": "never"})
     app.release()
     assert app.ctl("cron-check").status == 0
+    assert app.starts() == []
+    assert app.ctl("cron-check", "--boot").status == 0
+    first = app.pid()
+    os.kill(first, signal.SIGKILL)
+    assert eventually(lambda: not lives(first))
+    assert app.ctl("cron-check") == (0, "", "")
+    assert app.processes() == []
+
+
+def test_never_is_once_at_a_boot(make: Make) -> None:
+    app = make(watch=True, restart={"delay": 0, "policy": "never"})
+    app.release(behaviour="sys.exit(1)")
+    app.ctl("cron-check", "--boot")
+    assert len(app.starts()) == 1
+
+
+def test_a_boot_counts_anew(make: Make) -> None:
+    """The run directory of an ordinary user is on a disk, which a boot does not empty."""
+    app = make(restart={"delay": 0, "burst": 1, "cooldown": 0})
+    app.release()
+    app.run.mkdir()
+    (app.run / f"{ID}.limited").write_text("0 1 starts within 60 s\n")
+    (app.run / f"{ID}.starts").write_text(f"{int(time.time())}\n")
+    assert app.ctl("cron-check") == (0, "", "")
     assert app.starts() == []
     assert app.ctl("cron-check", "--boot").status == 0
     assert lives(app.pid())
@@ -982,6 +1129,16 @@ def test_a_log_that_can_not_be_opened(app: App) -> None:
     assert not app.pid_file().exists()
 
 
+def test_a_log_that_is_a_pipe_is_not_waited_for(app: App) -> None:
+    """The application may put one there, and nobody reads it."""
+    app.log.parent.mkdir()
+    os.mkfifo(app.log)
+    done = app.ctl("start")
+    assert done.status == 1
+    assert f"{app.log}: No such device or address" in done.errors
+    assert app.processes() == []
+
+
 def test_reopen_is_for_those_that_can_take_it(app: App) -> None:
     early = app.release(OTHER, behaviour="open('early', 'w').close()\ntime.sleep(3600)")
     app.ctl("start", ID)
@@ -1023,6 +1180,68 @@ def test_reload_is_not_for_all(make: Make, keys: dict[str, t.Any]) -> None:
     assert app.ctl("reload").status == 3
 
 
+# --- who may ------------------------------------------------------------------------------------------------------
+
+
+def as_nobody() -> None:
+    os.setgroups([])
+    os.setgid(grp.getgrnam("nogroup").gr_gid)
+    os.setuid(pwd.getpwnam("nobody").pw_uid)
+
+
+CHANGES = ["start", "stop", "restart", "reload", f"abort {ID}", "cron-check", "cron-check --boot"]
+
+
+@needs_root
+@pytest.mark.parametrize("command", CHANGES)
+def test_whoever_may_not_is_told_who_may(app: App, command: str) -> None:
+    done = app.ctl(*command.split(), preexec_fn=as_nobody)
+    assert (done.status, done.output) == (1, "")
+    assert done.errors.startswith(f"shop: this is for {ME} to do, and not for nobody: su {ME} ")
+    assert done.errors.count("\n") == 1
+    assert not app.run.exists()
+    assert app.ctl("status", preexec_fn=as_nobody).status == 3
+
+
+@needs_root
+def test_root_leaves_the_application_of_a_user_to_that_user(make: Make) -> None:
+    app = make()
+    app.release()
+    app.open_to_nobody()
+    assert app.ctl("start", preexec_fn=lambda: (limit_files(256), as_nobody())).status == 0
+    server = app.told()["pid"]
+    assert "launch.py: limits.open_files: 65536 asked for, this user may have" in app.lines()
+    for command in [*CHANGES, "rotate"]:
+        done = app.ctl(*command.split())
+        assert done.status == 1
+        assert "this is for nobody to do, and not for root: su nobody " in done.errors
+    assert app.processes() == [server]
+    assert app.ctl("status").status == 0
+    assert app.ctl("logs").status == 0
+    assert app.ctl("stop", preexec_fn=as_nobody).status == 0
+    assert app.processes() == []
+    # Others may not read the logs of a user, before its first start either.
+    shutil.rmtree(app.log.parent)
+    assert app.ctl("stop", preexec_fn=as_nobody).status == 0
+    assert app.log.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_what_can_not_be_written_is_said_with_the_reason(app: App) -> None:
+    app.run.mkdir()
+    (app.run / "ctl.lock").mkdir()
+    for command in ("start", "restart", "cron-check"):
+        done = app.ctl(command)
+        assert done.status == 1
+        assert done.errors == f"shop: {app.run}/ctl.lock can't be written: Is a directory\n"
+    assert app.processes() == []
+
+
+def test_rotation_is_for_users_to_ask_for(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = app.ctl("rotate")
+    if AS_ROOT:
+        assert (done.status, done.errors) == (3, "shop: logrotate does so by itself here\n")
+
+
 # --- usage --------------------------------------------------------------------------------------------------------
 
 
@@ -1054,11 +1273,15 @@ def test_the_shell_has_nothing_to_say(make: Make, keys: dict[str, t.Any]) -> Non
     assert app.script.read_text().startswith("#!/bin/sh\n# Managed by ")
 
 
-def test_the_cron_file(make: Make) -> None:
-    """cron refuses a last line without an end, and reads a % as one (crontab(5))."""
+@pytest.mark.parametrize("private", [False, True])
+def test_the_cron_file(make: Make, private: bool) -> None:
+    """cron refuses a last line without an end, and reads a % as one (crontab(5)). A user's has no column for users."""
     app = make()
+    app.variables["gunicorn_private"] = private
     text = app.render("app.cron.j2")
     assert text.endswith("\n")
     assert "%" not in text
     lines = [line for line in text.splitlines() if not line.startswith("#")]
-    assert lines == [f"* * * * * root {app.script} cron-check", f"@reboot root {app.script} cron-check --boot"]
+    who = "" if private else "root "
+    checks = [f"* * * * * {who}{app.script} cron-check", f"@reboot {who}{app.script} cron-check --boot"]
+    assert lines == checks + ([f"23 * * * * {app.script} rotate"] if private else [])

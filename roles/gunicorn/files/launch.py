@@ -7,7 +7,7 @@
 #
 # HOME is a release's directory, with launch.json in it. `serve` becomes the server, in the background: it returns 0
 # when the server has taken over, or says in one line why not. `adopt` writes down again which process is the server, or
-# fails when none listens. `task` becomes a command, in the foreground. Server and command run as the application's
+# fails when there is none. `task` becomes a command, in the foreground. Server and command run as the application's
 # user, with no more rights than it has. -I and -S keep the environment's packages out of what root runs.
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ import shutil
 import signal
 import socket
 import stat
-import struct
 import sys
 from typing import Any, NoReturn
 
@@ -33,15 +32,16 @@ from typing import Any, NoReturn
 LISTEN_FD = 3
 PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
 
-# Of a connection to a server: its process, user and group as they were when it began to listen (unix(7), SO_PEERCRED).
-PEER = struct.Struct("3i")
+# Of a socket in /proc/net/unix that takes connections (__SO_ACCEPTCON, linux/net.h).
+LISTENS = 0x10000
+
+# By this variable a server's processes are found wherever they have gone, as a unit's are by their cgroup. A check or a
+# hook does not have it.
+MARK = "FLASK_PID_FILE"
 
 # What is behind the id of a release in the name of the directory for a task's temporary files: a task runs beside the
 # server, which may be started meanwhile.
 TASK = "-task"
-
-# Seconds to be let in; a server whose queue is full for longer is not found by it.
-CONNECT_TIMEOUT = 5
 
 # The format of `env` and `secrets` (systemd.exec(5), EnvironmentFile=), in which each value stands in double quotes.
 VARIABLE = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"\n', re.DOTALL)
@@ -183,10 +183,19 @@ class Release:
 
     def open_log(self) -> None:
         """Output goes to the log from here on; opened by the user, whose directory it is in."""
-        log = os.open(self.settings["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+        # One that somebody put a pipe in the place of would have to be waited for.
+        log = os.open(self.settings["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o640)
+        os.set_blocking(log, True)
         for descriptor in (1, 2):
             os.dup2(log, descriptor)
         os.close(log)
+
+    def tell_of_limits(self) -> None:
+        """An ordinary user gets no more than whoever made its limits allows (limits.conf(5))."""
+        asked, given = self.settings["limits"]["open_files"], resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        with contextlib.suppress(OSError):  # where the disk is full
+            if given < asked:
+                say(f"limits.open_files: {asked} asked for, this user may have {given}; its administrator can raise it")
 
     def take_turn(self, lock: int, report: int) -> None:
         """Wait until the last process of the release before has ended; the server and its workers inherit the lock."""
@@ -240,14 +249,19 @@ def reset_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def write_pid_file(path: str, pid: int) -> None:
-    """What tells a process from any other: its id, its start time (proc_pid_stat(5), field 22) and the boot's id."""
+def stat_of(pid: int) -> list[str]:
+    """A process's fields behind its name, which may be anything (proc_pid_stat(5))."""
     with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-        started = file.read().rpartition(")")[2].split()[19]
+        return file.read().rpartition(")")[2].split()
+
+
+def write_pid_file(path: str, pid: int) -> None:
+    """What tells a process from any other: its id, its start time and the boot's id; and its children: the session."""
+    stat = stat_of(pid)
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         boot = file.read().strip()
     with open(path + ".new", "w", encoding="ascii") as file:
-        file.write(f"{pid} {started} {boot}\n")
+        file.write(f"{pid} {stat[19]} {boot} {stat[3]}\n")
     os.replace(path + ".new", path)
 
 
@@ -258,19 +272,18 @@ def become_server(release: Release, pid_file: str, listener: socket.socket, repo
     for number in (signal.SIGUSR1, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     write_pid_file(pid_file, os.getpid())
-    # Whose process it is is told to those who connect: this one's, by which the server is found without the file.
-    listener.listen(release.settings["backlog"])
     environment = release.environment()
     lock_path = release.settings["run_lock"]
     lock = os.open(lock_path, os.O_RDONLY | os.O_CREAT, 0o640) if lock_path else None
     release.become_user()
     release.open_log()
+    release.tell_of_limits()
     if lock is not None:
         release.take_turn(lock, report)
     if listener.fileno() != LISTEN_FD:
         raise LaunchError(f"the socket is descriptor {listener.fileno()}, not {LISTEN_FD}")
     os.set_inheritable(LISTEN_FD, True)
-    environment.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+    environment.update({"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid()), MARK: pid_file})
     os.execve(release.command[0], release.command, environment)
 
 
@@ -298,21 +311,51 @@ def serve(release: Release, pid_file: str) -> None:
     with open(reading, encoding="utf-8", errors="replace") as pipe:
         failure = pipe.read()
     if failure:
-        for path in (pid_file, release.socket):
+        for path in (pid_file, pid_file + ".new", release.socket):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
         raise LaunchError(failure.removeprefix("launch.py: ").strip())
 
 
 def adopt(release: Release, pid_file: str) -> None:
-    """Write down who listens on the release's socket."""
-    with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(CONNECT_TIMEOUT)
-        client.connect(release.socket)
-        pid, _uid, _gid = PEER.unpack(client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size))
-    if pid <= 1 or os.stat(f"/proc/{pid}").st_uid != release.uid:
-        raise LaunchError(f"{release.socket}: process {pid}, which listens, is not the application's")
-    write_pid_file(pid_file, pid)
+    """Write down which process is the server: the one of its group's that leads it and has the release's socket.
+
+    The kernel knows the socket by its path though the file is gone.
+    """
+    found = [pid for pid in holders(release) if int(stat_of(pid)[2]) == pid]
+    if not found:
+        raise LaunchError(f"no server listens on {release.socket}")
+    write_pid_file(pid_file, found[0])
+
+
+def holders(release: Release) -> list[int]:
+    """The processes of the release's user that have its socket open."""
+    with open("/proc/net/unix", encoding="utf-8", errors="surrogateescape") as table:
+        sockets = [line.rstrip("\n").split(None, 7) for line in table][1:]
+    # Flags are field 4, the inode field 7 (proc_net(5)).
+    named = [fields for fields in sockets if fields[7:] == [release.socket] and int(fields[3], 16) & LISTENS]
+    wanted = {f"socket:[{fields[6]}]" for fields in named}
+    if not wanted:
+        return []
+    # Root, too, may be kept from looking into processes of others, in a container say; their own user is not.
+    os.setegid(release.gid)
+    os.seteuid(release.uid)
+    try:
+        return [int(name) for name in os.listdir("/proc") if name.isdigit() and wanted & open_files(name)]
+    finally:
+        if release.as_root:
+            os.seteuid(0)
+            os.setegid(0)
+
+
+def open_files(pid: str) -> set[str]:
+    """What the descriptors of a process name; nothing where that is not to be seen."""
+    found = set()
+    with contextlib.suppress(OSError):
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                found.add(os.readlink(f"/proc/{pid}/fd/{name}"))
+    return found
 
 
 def run_task(release: Release, variables: list[str], command: list[str]) -> NoReturn:

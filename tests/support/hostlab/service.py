@@ -140,14 +140,14 @@ class Cron:
         return f"{self._app.places.run}/{release}.pid"
 
     def main_pid(self, release: str) -> int:
-        """By the pid file, whose three words have to be those of a process that runs (proc(5): field 22 of stat)."""
+        """By the pid file, whose words have to be those of a process that runs (proc(5): fields 22 and 6 of stat)."""
         words = self._app.said("cat %s", self.pid_file(release)).split()
-        if len(words) != 3 or not words[0].isdigit():
+        if len(words) != 4 or not words[0].isdigit():
             return 0
         # What stands in parentheses before the other fields may have blanks in it.
-        start = self._app.said(f"sed 's/.*) //' /proc/{words[0]}/stat").split()[19:20]
+        fields = self._app.said(f"sed 's/.*) //' /proc/{words[0]}/stat").split()
         boot = self._app.run("cat /proc/sys/kernel/random/boot_id")
-        return int(words[0]) if [*start, boot] == words[1:] else 0
+        return int(words[0]) if [*fields[19:20], boot, *fields[3:4]] == words[1:] else 0
 
     def log(self) -> str:
         status = self._app.said(f"{self.control} status")
