@@ -20,7 +20,7 @@ from ansible_collections.wsgiops.flask.plugins.module_utils._gate import FRONT_T
 from ansible_collections.wsgiops.flask.plugins.module_utils._layout import Layout
 from ansible_collections.wsgiops.flask.plugins.module_utils._release_store import Release, current_release
 from ansible_collections.wsgiops.flask.plugins.module_utils._service import ServiceError
-from ansible_collections.wsgiops.flask.plugins.module_utils._services import Services
+from ansible_collections.wsgiops.flask.plugins.module_utils._services import OF_SYSTEMD, Services
 
 # Releases kept on a host, the current one and the one before it always among them: as many as Capistrano keeps.
 KEEP_RELEASES = 5
@@ -252,6 +252,9 @@ class Road:
         :param rest: seconds that the road itself may still take.
         """
         if self._confirm and previous:
+            if not self._service.can_run(previous):
+                said = "the host could not go back (confirm): {0}; deploy once without confirm"
+                raise ServiceError(said.format(self._lost(previous)))
             _take_back.arm(self._layout, self._service, self._id, previous, self._confirm, rest)
             if not rest:
                 said = "goes back to {0} unless confirmed within {1:g} s"
@@ -392,7 +395,8 @@ class Road:
     def _discard(self, error: Exception, previous: t.Optional[str]) -> RoadError:
         """Remove a candidate that failed before traffic moved; returns the error that tells why it did."""
         log = self._log_of(error)
-        serving = "release {0} still serves".format(self._titled(previous)) if previous else "no release serves"
+        back = self._to_go_back_to(previous)
+        serving = "release {0} still serves".format(self._titled(back)) if back else self._none_serves(previous)
         self._record(_history.REFUSED, previous, error)
         try:
             # systemd refuses to stop what it has never heard of.
@@ -402,7 +406,7 @@ class Road:
             # One that served before stays to be gone back to.
             if self._id not in _history.good(self._layout.history):
                 _files.remove(self._wanted.home)
-            self._put_back_units(previous)
+            self._put_back_units(back)
             # Its environment is dear, and what comes next likely needs it too; where the disk is full nothing stays.
             kept = "" if isinstance(error, OSError) else self._wanted.parts.venv
             _release_store.remove_unused(self._layout, venv=kept)
@@ -413,10 +417,11 @@ class Road:
     def _go_back(self, error: Exception, previous: t.Optional[str]) -> RoadError:
         """Take the switch back; returns the error that tells why, and what serves now."""
         log = self._log_of(error)
+        back = self._to_go_back_to(previous)
         try:
             _take_back.cancel(self._layout, self._service)
-            if previous:
-                self._serve_again(previous)
+            if back:
+                self._serve_again(back)
             else:
                 _files.remove(self._layout.current)
             self._record(_history.TAKEN_BACK, previous, error)
@@ -426,14 +431,14 @@ class Road:
             else:
                 self._service.disable(self._id)
                 self._service.abort(self._id)
-            if previous:
-                self._service.start(previous)
+            if back:
+                self._service.start(back)
             else:
                 self._put_back_units(None)
             _files.remove(self._wanted.home)
-            serving = self._serving_after(previous)
+            serving = self._serving_after(back) if back else self._none_serves(previous)
         except _FAILURES as problem:
-            serving = "going back to {0} failed: {1}".format(self._titled(previous), problem)
+            serving = "going back to {0} failed: {1}".format(self._titled(back), problem)
         return self._failure(error, serving, log)
 
     def _serve_again(self, previous: str) -> None:
@@ -445,10 +450,18 @@ class Road:
             self._service.listen(previous)
         self._point_to(previous)
 
-    def _serving_after(self, previous: t.Optional[str]) -> str:
+    def _to_go_back_to(self, previous: t.Optional[str]) -> t.Optional[str]:
+        """The release before, unless nothing on this host could run it any more."""
+        return previous if previous and self._service.can_run(previous) else None
+
+    def _none_serves(self, previous: t.Optional[str]) -> str:
+        return "no release serves" + (": " + self._lost(previous) if previous else "")
+
+    def _lost(self, previous: str) -> str:
+        return "release {0} is {1}".format(self._titled(previous), OF_SYSTEMD)
+
+    def _serving_after(self, previous: str) -> str:
         """What serves after a way back, proven like every switch."""
-        if not previous:
-            return "no release serves"
         title = self._titled(previous)
         try:
             gate = Gate(_release_store.load(self._layout, previous), self._service)

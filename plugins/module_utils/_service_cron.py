@@ -27,8 +27,19 @@ from ansible_collections.wsgiops.flask.plugins.module_utils._service import (
     run_program,
 )
 
-# Where cron of Debian, and of most others, says that it runs.
+# Where cron of Debian, and of most others, says that it runs; and what it is called, where it does not.
 CRON_PID_FILES = ("/run/crond.pid", "/run/cron.pid")
+CRON_NAMES = ("cron", "crond")
+
+# A process that is not the user's own: whoever sees it sees all (hidepid= of proc(5)).
+INIT = "/proc/1/stat"
+
+# The start of the kernel's list of unix sockets, and its mark of one that takes connections (proc_net(5), linux/net.h).
+SOCKETS = "/proc/net/unix"
+_LISTENS = 0x10000
+
+# What of a release makes it one of cron's.
+LAUNCHER = "launch.py"
 
 # Exit status of timeout(1) after it ended the command, and after it had to kill it.
 _TIMED_OUT = (124, 137)
@@ -43,6 +54,7 @@ class Cron:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._listed: t.Optional[bool] = None
+        self.warnings: t.List[str] = []
 
     def state(self, release: str) -> State:
         pid = self._main_pid(release)
@@ -160,9 +172,15 @@ class Cron:
 
         :raises ServiceError: when no cron daemon runs.
         """
-        if not cron_runs():
-            reason = "no cron daemon runs on this host, which would bring the application back after a crash or a boot"
-            raise ServiceError(reason + "; start it, as with 'service cron start'")
+        runs = cron_runs()
+        what = "which would bring the application back after a crash or a boot"
+        if runs is None:
+            said = "whether a cron daemon runs on this host is not to be seen, {0}: its administrator knows"
+            self.warnings = [said.format(what)]
+        elif not runs:
+            cure = "its administrator has to start it" if self._layout.private else "start it"
+            said = "no cron daemon runs on this host, {0}; {1}, as with 'service cron start'"
+            raise ServiceError(said.format(what, cure))
         _files.remove(self._layout.disabled)
         self.daemon_reload()
 
@@ -171,12 +189,24 @@ class Cron:
 
     def releases(self) -> t.List[str]:
         """Ids of all releases that run, or have ended by themselves."""
-        found = set()
+        found = self._listening()
         for name in os.listdir(self._layout.run) if os.path.isdir(self._layout.run) else []:
             release, extension = os.path.splitext(name)
             if extension in (".pid", ".limited"):
                 found.add(release)
         return sorted(found)
+
+    def _listening(self) -> t.Set[str]:
+        """Releases whose server has a socket, which the kernel knows by its path though the directory was deleted."""
+        found = set()
+        with open(SOCKETS, encoding="utf-8", errors="surrogateescape") as table:
+            for line in table:
+                fields = line.rstrip("\n").split(None, 7)
+                directory, name = os.path.split(fields[7] if len(fields) == 8 else "")
+                if directory == self._layout.run and name.endswith(".sock") and int(fields[3], 16) & _LISTENS:
+                    found.add(name[: -len(".sock")])
+        # The others are systemd's.
+        return {release for release in found if os.path.exists(os.path.join(self._layout.release(release), LAUNCHER))}
 
     def log(self, release: str, since: float) -> t.List[str]:
         """All that it writes goes to the application's own file, which is read there."""
@@ -201,7 +231,7 @@ class Cron:
         home = self._layout.release(release)
         # -I and -S keep code of the environment's packages out of what root runs.
         python = os.path.join(home, "venv", "bin", "python")
-        launch = [python, "-I", "-S", os.path.join(home, "launch.py"), "task", home]
+        launch = [python, "-I", "-S", os.path.join(home, LAUNCHER), "task", home]
         launch += ["--setenv={0}={1}".format(name, value) for name, value in sorted(variables.items())]
         # Whoever may open it may hold it.
         os.close(os.open(self._layout.task_lock, os.O_RDONLY | os.O_CREAT, 0o600))
@@ -282,10 +312,30 @@ def _start_time(pid: int) -> t.Optional[str]:
     return None if fields[0] in "ZX" else fields[19]
 
 
-def cron_runs() -> bool:
-    """Whether a cron daemon runs on this host."""
+def cron_runs() -> t.Optional[bool]:
+    """Whether a cron daemon runs on this host; None where that can't be seen, as processes of others are hidden."""
     for path in CRON_PID_FILES:
         pid = (_files.read_text(os.path.realpath(path)) or "").strip()
-        if pid.isdigit() and _start_time(int(pid)):
+        if pid.isdigit() and _exists(int(pid)):
             return True
+    names = {
+        (_files.read_text("/proc/{0}/comm".format(pid)) or "").strip() for pid in os.listdir("/proc") if pid.isdigit()
+    }
+    if names & set(CRON_NAMES):
+        return True
+    try:
+        os.close(os.open(INIT, os.O_RDONLY))
+    except OSError:
+        return None
     return False
+
+
+def _exists(pid: int) -> bool:
+    """Whether there is a process, be it another user's that is hidden (kill(2))."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return pid > 0

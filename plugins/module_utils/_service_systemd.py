@@ -96,6 +96,7 @@ class Systemd:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
+        self.warnings: t.List[str] = []
 
     def state(self, release: str) -> State:
         service, socket = _show(_SHOWN, *self._units(release))

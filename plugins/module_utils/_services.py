@@ -10,12 +10,15 @@ import typing as t
 from ansible_collections.wsgiops.flask.plugins.module_utils import _release_store
 from ansible_collections.wsgiops.flask.plugins.module_utils._layout import Layout
 from ansible_collections.wsgiops.flask.plugins.module_utils._release_store import Release
-from ansible_collections.wsgiops.flask.plugins.module_utils._service import Report, State, TaskResult, start_time
+from ansible_collections.wsgiops.flask.plugins.module_utils._service import Report, ServiceError, State, TaskResult, start_time
 from ansible_collections.wsgiops.flask.plugins.module_utils._service_cron import Cron
 from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import Systemd
 
 # There where systemd runs the host (sd_booted(3)).
 SYSTEMD_RUNS = "/run/systemd/system"
+
+# Of a release that can't be had.
+OF_SYSTEMD = "for systemd, which does not run this host"
 
 
 def host_service(asked: str = "auto") -> str:
@@ -37,6 +40,7 @@ class Services:
     """Starts, stops and shows the releases of one application.
 
     :param wanted: a release that is not on the disk yet.
+    :raises ServiceError: when what runs the wanted release is not on this host.
     """
 
     def __init__(self, layout: Layout, wanted: t.Optional[Release] = None) -> None:
@@ -45,6 +49,18 @@ class Services:
         self._kinds: t.Dict[str, t.Union[Systemd, Cron]] = {"cron": Cron(layout)}
         if host_service() == "systemd":
             self._kinds["systemd"] = Systemd(layout)
+        if wanted and wanted.options.service not in self._kinds:
+            raise ServiceError("release {0} is {1}".format(wanted.title, OF_SYSTEMD))
+
+    def can_run(self, release: str) -> bool:
+        """Whether what runs a release is on this host: systemd may have gone, or may be root's alone."""
+        there = os.path.isdir(self._layout.release(release))
+        return not there or _release_store.service_of(self._layout, release) in self._kinds
+
+    @property
+    def warnings(self) -> t.List[str]:
+        """What somebody should know of how the application is looked after."""
+        return [warning for service in self._kinds.values() for warning in service.warnings]
 
     def of(self, release: str) -> t.Union[Systemd, Cron]:
         """What runs a release; where that can't be told any more, what knows of it."""

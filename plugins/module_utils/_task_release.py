@@ -24,6 +24,9 @@ from ansible_collections.wsgiops.flask.plugins.module_utils._task import Task, T
 # Seconds for which a run that does the very same is waited for: the longest drain and its stop (3600 s each), twice.
 WAIT_FOR_SAME = 14400
 
+# Keys that root could see to without systemd.
+OF_ROOT = ("limits.tasks", "sandbox.groups")
+
 _COMMANDS: t.Dict[str, t.Any] = {"type": "list", "elements": "str", "default": []}
 
 OPTIONS: t.Dict[str, t.Any] = {
@@ -191,8 +194,8 @@ def _put_in_service(task: Task, layout: Layout) -> Result:
     except ValueError as error:
         raise ValueError("{0}: {1}".format(layout.name, error)) from error
     for setting in params["unenforced"]:
-        said = "{0}: {1} is not enforced on this host: cron runs the application, and only systemd could"
-        task.warn(said.format(layout.name, setting))
+        said = "{0}: {1} is not enforced on this host: cron runs the application, and only {2} could"
+        task.warn(said.format(layout.name, setting, "root" if setting.startswith(OF_ROOT) else "systemd"))
     prepare = params["state"] == "prepared"
     previous = _release_store.current_release(layout)
     if params["venv"] is None:
@@ -214,10 +217,8 @@ def _roll_back(task: Task, layout: Layout) -> Result:
         raise ValueError("{0}: no release serves on this host; there is nothing to go back from".format(layout.name))
     try:
         target = _release_store.load(layout, _road.rollback_target(layout, task.params["to"]))
-        if target.options.service == "systemd" and host_service() != "systemd":
-            raise ValueError("release {0} is for systemd, which does not run this host".format(target.title))
         return _take_road(task, layout, target, prepare=False)
-    except ValueError as error:
+    except (ServiceError, ValueError) as error:
         serving = _release_store.title_of(layout, previous)
         raise ValueError("{0}: {1}; release {2} still serves".format(layout.name, error, serving)) from error
 
@@ -226,7 +227,8 @@ def _take_road(task: Task, layout: Layout, wanted: _release_store.Release, prepa
     params = task.params
     previous = _release_store.current_release(layout)
     rollback = params["state"] == "rolled_back"
-    road = _road.Road(wanted, Services(layout, wanted), params["keep_releases"], params["confirm"], rollback)
+    services = Services(layout, wanted)
+    road = _road.Road(wanted, services, params["keep_releases"], params["confirm"], rollback)
     result: Result = {"release": wanted.id, "previous": previous, "label": wanted.options.label}
     if not prepare:
         result["diff"] = _diff(layout, previous, wanted.id, wanted.parts)
@@ -238,7 +240,7 @@ def _take_road(task: Task, layout: Layout, wanted: _release_store.Release, prepa
         with locked(layout.lock, reason, params["lock_wait"], WAIT_FOR_SAME):
             changed = road.prepare() if prepare else road.travel()
     finally:
-        for warning in road.warnings:
+        for warning in road.warnings + services.warnings:
             task.warn("{0}: {1}".format(layout.name, warning))
     return dict(result, changed=changed, steps=road.steps, hooks=road.hooks)
 

@@ -446,3 +446,12 @@ def test_systemd_has_nothing_to_say(render: Render, tmp_path: Path, keys: Keys) 
 )
 def test_what_cron_can_not_see_to_is_told(render: Render, keys: dict[str, t.Any], told: list[str]) -> None:
     assert render("__gunicorn_unenforced", keys) == told
+
+
+def test_what_takes_root_is_told_to_who_has_none(render: Render) -> None:
+    keys = {"limits": {"tasks": 512}, "sandbox": {"groups": ["video", "audio"]}, "network": "none"}
+    told = ["network: none", "limits.tasks: 512", "sandbox.groups: video, audio"]
+    assert render("__gunicorn_unenforced", keys, gunicorn_private=True) == told
+    assert render("__gunicorn_unenforced", {}, gunicorn_private=True) == []
+    # What nobody asked for is told to nobody.
+    assert render("__gunicorn_default_tasks", {}) == int(render("gunicorn_limits_tasks", {}))

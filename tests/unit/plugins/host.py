@@ -258,6 +258,8 @@ class FakeService:
         self.verified: list[dict[str, str]] = []  # units that it was asked about
         self.reported: dict[str, t.Any] = {}  # what it reports of a release besides its states
         self.waiting = False  # the timer has gone off, and what it started waits for the lock
+        self.lost: set[str] = set()  # releases that nothing on the host could run
+        self.warnings: list[str] = []
 
     def unit(self, release: str) -> Unit:
         return self._units.setdefault(release, Unit())
@@ -294,6 +296,9 @@ class FakeService:
         return self.behaviours[os.path.basename(code)]
 
     # -- what Services has ---------------------------------------------------------------------------------------------
+
+    def can_run(self, release: str) -> bool:
+        return release not in self.lost
 
     def state(self, release: str) -> State:
         unit = self.unit(release)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import typing as t
@@ -61,7 +64,7 @@ def note(layout: HostLayout, pid: int, start: str | None = None, boot: str | Non
     """The pid file of a process, with something of it being another's."""
     start = start or _service_cron._start_time(pid) or "?"
     boot = boot or Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    Path(layout.pid_file(release)).write_text(f"{pid} {start} {boot}\n")
+    Path(layout.pid_file(release)).write_text(f"{pid} {start} {boot} {os.getsid(0)}\n")
 
 
 def test_nothing_is_known_of_a_release_that_never_started(cron: Cron) -> None:
@@ -189,16 +192,67 @@ def test_what_cron_looks_after_needs_a_cron_that_runs(
     cron: Cron, layout: HostLayout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     Path(layout.disabled).write_text("")
+
     monkeypatch.setattr(_service_cron, "CRON_PID_FILES", [str(tmp_path / "crond.pid")])
-    for pid in ("", "0", "999999999", "x"):
+    monkeypatch.setattr(_service_cron, "CRON_NAMES", ["no such cron"])
+    for pid in ("", "0", "999999999", "x", "9" * 30):
         (tmp_path / "crond.pid").write_text(pid)
-        assert not cron_runs()
+        assert cron_runs() is False
     with pytest.raises(ServiceError, match=r"^no cron daemon runs .*; start it, as with 'service cron start'$"):
         cron.enable(ID)
+    private = Cron(Layout("shop", layout.root, private=True))
+    with pytest.raises(ServiceError, match=r"; its administrator has to start it, as with 'service cron start'$"):
+        private.enable(ID)
     (tmp_path / "crond.pid").write_text(f"{os.getpid()}\n")
     assert not cron.state(ID).enabled
     cron.enable(ID)
     assert cron.state(ID).enabled
+    assert cron.warnings == []
+
+
+def test_a_cron_without_a_pid_file_is_known_by_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(_service_cron, "CRON_PID_FILES", [str(tmp_path / "crond.pid")])
+    monkeypatch.setattr(_service_cron, "CRON_NAMES", [Path("/proc/self/comm").read_text().strip()])
+    assert cron_runs()
+
+
+def test_processes_of_others_that_are_hidden_are_no_reason_to_refuse(
+    cron: Cron, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As on many a shared host (hidepid= of proc(5)): a signal is refused there, and one to nobody fails."""
+    monkeypatch.setattr(_service_cron, "CRON_PID_FILES", [str(tmp_path / "crond.pid")])
+    monkeypatch.setattr(_service_cron, "CRON_NAMES", ["no such cron"])
+    monkeypatch.setattr(_service_cron, "INIT", str(tmp_path / "hidden"))
+    cron.enable(ID)
+    assert len(cron.warnings) == 1
+    assert "is not to be seen" in cron.warnings[0]
+
+    def refused(*_of: object) -> None:
+        raise PermissionError
+
+    (tmp_path / "crond.pid").write_text("4\n")
+    monkeypatch.setattr(_service_cron, "_start_time", lambda _pid: None)
+    monkeypatch.setattr(os, "kill", refused)
+    assert cron_runs() is True
+
+
+def test_a_server_whose_files_are_gone_is_known_by_its_socket(tmp_path: Path) -> None:
+    """Unless it is systemd's, which does not have what launches it."""
+    with tempfile.TemporaryDirectory(prefix="a", dir="/tmp") as top:  # the path of a socket is short
+        layout = Layout("shop", top, private=True)
+        for release in (ID, OTHER):
+            os.makedirs(layout.release(release))
+        Path(layout.release(ID), "launch.py").touch()
+        os.mkdir(layout.run)
+        with socket.socket(socket.AF_UNIX) as first, socket.socket(socket.AF_UNIX) as second:
+            for release, listener in ((ID, first), (OTHER, second)):
+                listener.bind(layout.socket(release))
+            assert Cron(layout).releases() == []
+            first.listen()
+            second.listen()
+            shutil.rmtree(layout.run)
+            assert Cron(layout).releases() == [ID]
+        assert Cron(layout).releases() == []
 
 
 def test_ending_tasks_leaves_cron_nothing_to_do(cron: Cron, layout: HostLayout) -> None:

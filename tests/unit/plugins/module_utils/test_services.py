@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.wsgiops.flask.plugins.module_utils import _services
 from ansible_collections.wsgiops.flask.plugins.module_utils._options import Options
+from ansible_collections.wsgiops.flask.plugins.module_utils._service import ServiceError
 from ansible_collections.wsgiops.flask.plugins.module_utils._service_cron import Cron
 from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import Systemd
 from ansible_collections.wsgiops.flask.plugins.module_utils._services import Services
@@ -25,8 +26,9 @@ def methods(kind: type) -> set[str]:
 
 def test_both_back_ends_and_the_one_for_tests_do_the_same() -> None:
     """The road calls what stands in Services; a method that only one back end had would fail on half of the hosts."""
-    assert methods(Services) - {"of", "checker"} == methods(Cron) - {"checker"} == methods(Systemd) - {"checker"}
-    assert methods(Services) - {"of"} <= methods(FakeService)
+    alone = {"of", "checker", "can_run", "warnings"}
+    assert methods(Services) - alone == methods(Cron) - {"checker"} == methods(Systemd) - {"checker"}
+    assert methods(Services) - {"of", "warnings"} <= methods(FakeService)
     for name in methods(Cron) - {"checker"}:
         signatures = [inspect.signature(getattr(kind, name)) for kind in (Services, Cron, Systemd, FakeService)]
         assert len({tuple(signature.parameters) for signature in signatures}) == 1, name
@@ -61,6 +63,20 @@ def test_without_systemd_there_is_cron_alone(host: Host, monkeypatch: pytest.Mon
     assert isinstance(Services(host.layout).of(UNKNOWN), Cron)
     assert Services(host.layout).releases() == []
     assert not Services(host.layout).withdraw()
+
+
+def test_a_release_of_systemd_can_not_be_had_without_it(
+    host: Host, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    old = host.release(label="v1")
+    host.deploy(old)
+    assert Services(host.layout).can_run(old.id)
+    monkeypatch.setattr(_services, "SYSTEMD_RUNS", str(tmp_path / "nowhere"))
+    with pytest.raises(ServiceError, match=rf"^release {old.id} \(v1\) is for systemd, which does not run this host$"):
+        Services(host.layout, old)
+    assert not Services(host.layout).can_run(old.id)
+    # Of one whose files are gone nobody knows.
+    assert Services(host.layout).can_run(UNKNOWN)
 
 
 def test_a_release_of_before_there_was_a_choice_is_systemds() -> None:

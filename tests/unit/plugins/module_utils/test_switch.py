@@ -722,6 +722,41 @@ def test_a_release_that_can_not_be_armed_does_not_serve(host: Host) -> None:
     serves(host, good)
 
 
+def test_a_release_that_nothing_could_run_any_more_is_nothing_to_go_back_to(host: Host) -> None:
+    """The host has lost systemd, say: who wants a way back has to learn that there is none before the switch."""
+    old, new = host.release(label="v1"), host.release(code="code-2")
+    host.deploy(old)
+    host.service.lost.add(old.id)
+    with pytest.raises(RoadError) as failure:
+        host.deploy(new, confirm=60)
+    lost = f"release {old.id} (v1) is for systemd, which does not run this host"
+    said = f"the host could not go back (confirm): {lost}; deploy once without confirm; no release serves: {lost}. "
+    assert said in str(failure.value)
+    assert "failed in phase switch" in str(failure.value)
+    assert host.service.armed is None
+    host.deploy(new)
+    assert host.service.running() == [new.id]
+
+
+def test_a_switch_from_what_nothing_could_run_is_not_taken_back_to_it(host: Host) -> None:
+    old, new = (
+        host.release(units="[Unit]\nDescription=1\n"),
+        host.release(code="code-2", hooks={"after_switch": ["no"]}),
+    )
+    host.deploy(old)
+    host.service.lost.add(old.id)
+    host.service.outcomes["no"] = TaskResult(1, "")
+    with pytest.raises(RoadError, match=rf"; no release serves: release {old.id} is for systemd, which does not"):
+        host.deploy(new)
+    assert not os.path.lexists(host.layout.current)
+    assert new.stale_units() == sorted(host.layout.unit_templates[:2])
+    assert f"start {old.id}" not in host.service.acts[host.service.acts.index(f"enable {new.id}") :]
+    # What is put right is deployed as on a host that has nothing.
+    host.service.outcomes.clear()
+    host.deploy(new)
+    assert host.service.running() == [new.id]
+
+
 def test_what_waits_to_take_the_release_before_back_is_not_in_the_way(host: Host) -> None:
     """Its time was over while this run held the lock."""
     host.deploy(host.release())

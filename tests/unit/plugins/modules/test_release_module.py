@@ -439,6 +439,7 @@ def test_a_release_of_systemd_is_nothing_to_go_back_to_without_it(
 ) -> None:
     old, new = (put(code=f"code-{number}")["release"] for number in (1, 2))
     monkeypatch.setattr(_services, "SYSTEMD_RUNS", "/nonexistent")
+    monkeypatch.setattr(_task_release, "Services", _services.Services)
     said = f"shop: release {old} is for systemd, which does not run this host; release {new} still serves"
     assert go_back(put)["msg"] == said
 
@@ -548,9 +549,14 @@ def test_what_cron_can_not_see_to_is_a_warning(host: Host, put: Run, monkeypatch
     monkeypatch.setattr(release.AnsibleModule, "warn", lambda _module, text: warnings.append(text))
     os.makedirs(os.path.dirname(host.layout.cron))
     units = {"app_ctl.sh": "", "shop": ""}
-    assert "failed" not in put(service="cron", unenforced=["network: none", "limits.cpu: 1.5"], units=units)
-    rule = "is not enforced on this host: cron runs the application, and only systemd could"
-    assert warnings == [f"shop: network: none {rule}", f"shop: limits.cpu: 1.5 {rule}"]
+    host.service.warnings = ["cron is not to be seen"]
+    assert "failed" not in put(service="cron", unenforced=["network: none", "limits.tasks: 99"], units=units)
+    rule = "is not enforced on this host: cron runs the application, and only {} could"
+    assert warnings == [
+        f"shop: network: none {rule.format('systemd')}",
+        f"shop: limits.tasks: 99 {rule.format('root')}",
+        "shop: cron is not to be seen",
+    ]
     assert os.access(host.layout.app_ctl, os.X_OK)
     assert os.path.exists(host.layout.cron)
     assert not os.path.exists(host.layout.service_template)
