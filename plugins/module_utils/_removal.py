@@ -6,12 +6,23 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
+import signal
+import time
 import typing as t
 
 from ansible_collections.wsgiops.flask.plugins.module_utils import _crontab, _files
-from ansible_collections.wsgiops.flask.plugins.module_utils._layout import KEPT_DATA_MARK, Layout, is_somebody_elses
+from ansible_collections.wsgiops.flask.plugins.module_utils._layout import (
+    KEPT_DATA_MARK,
+    USER_COMMENT,
+    Layout,
+    is_somebody_elses,
+)
 from ansible_collections.wsgiops.flask.plugins.module_utils._lock import locked
 from ansible_collections.wsgiops.flask.plugins.module_utils._services import Services
+
+# Seconds in which the kernel has to have ended what it was told to.
+KILL_TIMEOUT = 10.0
 
 
 def remove_application(
@@ -33,12 +44,7 @@ def remove_application(
     if dry_run or not os.path.isdir(layout.home) or _is_gone_but_for_data(layout, remove_data):
         return _remove(layout, service, remove_data, dry_run)
     with locked(layout.lock, "removal", lock_wait):
-        steps = _remove(layout, service, remove_data, dry_run)
-    if layout.private:
-        # Made for the applications; not empty where another one is.
-        with contextlib.suppress(OSError):
-            os.rmdir(layout.root)
-    return steps
+        return _remove(layout, service, remove_data, dry_run)
 
 
 def _remove(layout: Layout, service: Services, remove_data: bool, dry_run: bool) -> t.List[str]:
@@ -50,6 +56,7 @@ def _remove(layout: Layout, service: Services, remove_data: bool, dry_run: bool)
         if not dry_run:
             service.disable(release)
             service.stop(release)
+    steps += _end_the_rest(layout, dry_run)
     units = [path for path in layout.control_files if os.path.lexists(path)]
     steps += _remove_paths(units, dry_run)
     listed = layout.private and _is_listed(layout.name)
@@ -65,6 +72,51 @@ def _remove(layout: Layout, service: Services, remove_data: bool, dry_run: bool)
         if layout.private:
             paths = [path for path in _others(layout) if path not in units]
     return steps + _remove_paths(paths, dry_run)
+
+
+def _end_the_rest(layout: Layout, dry_run: bool) -> t.List[str]:
+    """End what else runs as the application's own user, who goes: what it left behind, or a shell of somebody's."""
+    try:
+        user = pwd.getpwnam(layout.name)
+    except KeyError:
+        return []
+    if layout.private or user.pw_gecos.split(",")[0] != USER_COMMENT or not _processes_of(user.pw_uid):
+        return []
+    deadline = time.monotonic() + KILL_TIMEOUT
+    while not dry_run and time.monotonic() < deadline:
+        left = _processes_of(user.pw_uid)
+        if not left:
+            break
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+    return ["end what else runs as " + layout.name]
+
+
+def _processes_of(uid: int) -> t.List[int]:
+    """Those that live, without what containers have under the same number (pid_namespaces(7))."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit() and _is_of(name, uid)]
+
+
+def _is_of(pid: str, uid: int) -> bool:
+    process = os.path.join("/proc", pid)
+    try:
+        if os.stat(process).st_uid != uid:
+            return False
+        with open(os.path.join(process, "stat"), encoding="utf-8", errors="replace") as stat:
+            lives = stat.read().rpartition(")")[2].split()[0] not in "ZX"
+        return lives and _namespace(pid) in ("", _namespace("self"))
+    except OSError:
+        return False
+
+
+def _namespace(pid: str) -> str:
+    """Empty where it is not to be seen, as in many a container."""
+    try:
+        return os.readlink(os.path.join("/proc", pid, "ns/pid"))
+    except PermissionError:
+        return ""
 
 
 def _is_gone_but_for_data(layout: Layout, remove_data: bool) -> bool:

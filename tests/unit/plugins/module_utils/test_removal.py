@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import pwd
 import stat
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from ansible_collections.wsgiops.flask.plugins.module_utils import _crontab
-from ansible_collections.wsgiops.flask.plugins.module_utils._layout import KEPT_DATA_MARK, Layout
+from ansible_collections.wsgiops.flask.plugins.module_utils._layout import KEPT_DATA_MARK, USER_COMMENT, Layout
 from ansible_collections.wsgiops.flask.plugins.module_utils._lock import Locked, locked
 from ansible_collections.wsgiops.flask.plugins.module_utils._removal import remove_application
 from ansible_collections.wsgiops.flask.plugins.module_utils._service_cron import Cron
@@ -201,8 +205,7 @@ def test_of_a_users_application_the_data_stays_and_lines_of_others(private: Layo
 
 def test_of_a_users_application_nothing_stays_when_asked_for(private: Layout, table: Path) -> None:
     assert take_away(private, remove_data=True, dry_run=True) == take_away(private, remove_data=True)
-    # Nor of the directory that was made for it.
-    assert not os.path.exists(private.root)
+    assert os.listdir(private.root) == []
     assert take_away(private, remove_data=True) == []
 
 
@@ -210,6 +213,33 @@ def test_a_users_other_applications_stay(private: Layout) -> None:
     os.makedirs(os.path.join(private.root, "desk"))
     take_away(private, remove_data=True)
     assert os.listdir(private.root) == ["desk"]
+
+
+USER = 54321
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("comment", [USER_COMMENT, "somebody's"])
+def test_what_else_runs_as_the_user_ends_unless_the_user_is_somebody_elses(
+    host: Host, deployed: str, remove: Remove, monkeypatch: pytest.MonkeyPatch, comment: str
+) -> None:
+    """Who runs something can't be removed (userdel(8))."""
+    user = SimpleNamespace(pw_uid=USER, pw_gid=USER, pw_gecos=comment)
+    command = ["setpriv", "--reuid", str(USER), "--clear-groups", "sh", "-c", "trap '' TERM; while :; do sleep 1; done"]
+    with subprocess.Popen(command, start_new_session=True) as process:
+        try:
+            while os.stat(f"/proc/{process.pid}").st_uid != USER:
+                time.sleep(0.01)
+            monkeypatch.setattr(pwd, "getpwnam", lambda _name: user)
+            said = "end what else runs as shop"
+            ours = comment == USER_COMMENT
+            assert (said in remove(dry_run=True)) == ours
+            assert process.poll() is None
+            assert (said in remove()) == ours
+            assert (process.poll() is not None) == ours
+        finally:
+            process.kill()
+        monkeypatch.undo()
 
 
 def test_lines_that_are_left_in_the_crontab_go(private: Layout, table: Path) -> None:
