@@ -470,7 +470,7 @@ def test_what_renews_is_what_runs_the_host(render: Render) -> None:
     def names(**facts: t.Any) -> set[str]:
         return {Path(file["path"]).name for file in render("__nginx_renewal_files", {}, **facts)}
 
-    scripts = {"_renew_certificate.sh", "_issue_certificate.sh"}
+    scripts = {"_renew_certificate.sh", "_issue_certificate.sh", "_reload_nginx.sh"}
     units = {"wsgiops-flask-certificates.service", "wsgiops-flask-certificates.timer"}
     assert names(inventory_hostname="web1") == scripts | units
     assert names(**CRON) == scripts | {"wsgiops-flask-certificates"}

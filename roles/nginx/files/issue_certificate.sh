@@ -11,15 +11,6 @@ fail() {
   exit 1
 }
 
-# A stopped nginx reads it when it starts.
-reload() {
-  if [ -d /run/systemd/system ]; then
-    systemctl try-reload-or-restart nginx.service
-  else
-    sh "${0%issue_certificate.sh}keep_nginx.sh" reload
-  fi
-}
-
 [ $# -eq 1 ] || fail "usage: issue_certificate.sh DIRECTORY"
 ini=$1/certbot.ini
 certificate=$1/certificate.pem
@@ -90,7 +81,7 @@ if ! cmp -s "$lineage/fullchain.pem" "$certificate" || ! cmp -s "$lineage/privke
   mv -f "$work/new-key" "$key"
   mv -f "$work/new-certificate" "$certificate"
   nginx -t -q || fail "$certificate: nginx refused the issued one; the previous one is back"
-  reload ||
+  sh "${0%issue_certificate.sh}reload_nginx.sh" ||
     fail "$certificate: nginx could not be reloaded with the issued one; the previous one is back"
   replaced=false
   ends=$(openssl x509 -in "$certificate" -noout -enddate)

@@ -1,22 +1,29 @@
 #!/bin/sh
 # Managed by the Ansible collection wsgiops.flask; changes made here are undone by its next run.
-# What systemd does for nginx elsewhere: keeps it running. With WSGIOPS_NGINX, the nginx of an ordinary user's that has its
-# configuration, its logs and all else in that directory.
-# Usage: keep_nginx.sh check | start | reload | main | look | stop | rotate
-#   check   what cron asks each minute: starts nginx, and has it open new logs where they were rotated
+# What systemd does for nginx elsewhere: keeps it running. With WSGIOPS_NGINX, or beside its nginx.conf, the nginx of an
+# ordinary user's that has its configuration, its logs and all else in that directory.
+# Usage: keep_nginx.sh start | stop | reload | status | check | main | look | rotate
 #   start   starts nginx when it does not run, and says so; fails with nginx's words
+#   stop    has it end its work, and waits for that; it stays stopped until the next start, also over a boot
 #   reload  has a running nginx read its configuration
+#   status  says whether it runs; exit status 0 when it does, 3 when it does not (LSB)
+#   check   what cron asks each minute: starts nginx, and has it open new logs where they were rotated
 #   main    says the id of nginx's main process; fails where there is none
 #   look    says what start would do
-#   stop    has it end its work, and waits for that
 #   rotate  has logrotate look at the logs of a user's own nginx
 set -eu
 PID_FILE=/run/nginx.pid
 LOGS=/var/log/nginx
+STOPPED=/etc/nginx/wsgiops-flask/_stopped
 own=${WSGIOPS_NGINX:-}
+beside=$(dirname -- "$0")/nginx.conf
+if [ -z "$own" ] && [ -e "$beside" ]; then
+  own=$(sed -n 's|^pid \(.*\)/run/nginx\.pid;$|\1|p' "$beside")
+fi
 if [ -n "$own" ]; then
   PID_FILE=$own/run/nginx.pid
   LOGS=$own/log
+  STOPPED=$own/stopped
   # cron and an ordinary user's shell do not look there.
   PATH=$PATH:/usr/sbin:/sbin
 fi
@@ -35,12 +42,20 @@ main_process() {
   printf '%s\n' "$pid"
 }
 
+# Whom nginx's workers run as: where root starts them, what its configuration names.
+workers_user() {
+  user=$(sed -n 's/^[[:space:]]*user[[:space:]]\{1,\}\([^[:space:];]*\).*/\1/p' /etc/nginx/nginx.conf 2>/dev/null | head -n 1)
+  printf '%s\n' "${user:-www-data}"
+}
+
 # A main process that was killed leaves workers, which go on with its ports and take no orders: they end their work. Those
-# of containers are not ours.
+# of containers are not ours, nor those of others' nginx.
 dismiss_orphans() {
   for status in /proc/[0-9]*/status; do
     grep -qs '^Name:[[:space:]]*nginx$' "$status" || continue
     process=${status%/status}
+    owner=$(stat -c %U "$process" 2>/dev/null) || continue
+    [ "$owner" = "$(id -un)" ] || { [ -z "$own" ] && [ "$owner" = "$(workers_user)" ]; } || continue
     [ "$(readlink "$process/ns/pid")" = "$(readlink /proc/self/ns/pid)" ] || continue
     grep -qsE '^nginx: (worker|cache)' "$process/cmdline" || continue
     parent=$(sed -n 's/^PPid:[[:space:]]*//p' "$status" 2>/dev/null)
@@ -57,6 +72,7 @@ run_nginx() {
 }
 
 start() {
+  rm -f "$STOPPED"
   ! main_process >/dev/null || return 0
   # One at a time: a second nginx would find its ports taken.
   exec 9<"${own:-/etc/nginx}"
@@ -88,20 +104,34 @@ reopen_logs() {
 }
 
 stop() {
+  touch "$STOPPED"
   pid=$(main_process) || return 0
   kill -QUIT "$pid"
   tries=$PATIENCE
   while main_process >/dev/null; do
     # Clients that take their time had it.
     [ "$tries" -ne 0 ] || kill -TERM "$pid"
+    [ "$tries" -gt "-$PATIENCE" ] || {
+      echo "nginx, process $pid, does not end" >&2
+      return 1
+    }
     sleep 0.1
     tries=$((tries - 1))
   done
   echo "nginx was stopped"
 }
 
+status() {
+  word="nginx does not run" code=3
+  ! pid=$(main_process) || word="nginx runs, process $pid" code=0
+  [ ! -e "$STOPPED" ] || word="$word (stopped by hand: $STOPPED)"
+  echo "$word"
+  return "$code"
+}
+
 case ${1:-} in
   check)
+    [ ! -e "$STOPPED" ] || exit 0
     start
     reopen_logs
     ;;
@@ -111,9 +141,10 @@ case ${1:-} in
   main) main_process ;;
   look) main_process >/dev/null || echo "nginx does not run" ;;
   stop) stop ;;
+  status) status ;;
   rotate) logrotate --state "$own/run/logrotate" "$own/logrotate.conf" ;;
   *)
-    echo "usage: keep_nginx.sh check | start | reload | main | look | stop | rotate" >&2
+    echo "usage: keep_nginx.sh start | stop | reload | status | check | main | look | rotate" >&2
     exit 2
     ;;
 esac

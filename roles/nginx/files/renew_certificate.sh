@@ -16,15 +16,6 @@ fail() {
 
 field() { openssl x509 -in "$certificate" -noout "$1" -nameopt RFC2253 | sed 's/^[^=]*=//'; }
 
-# A stopped nginx reads it when it starts.
-reload() {
-  if [ -d /run/systemd/system ]; then
-    systemctl try-reload-or-restart nginx.service
-  else
-    sh "${0%renew_certificate.sh}keep_nginx.sh" reload
-  fi
-}
-
 [ $# -eq 1 ] || fail "usage: renew_certificate.sh DIRECTORY"
 [ ! -e "$1/certbot.ini" ] || exec sh "${0%renew_certificate.sh}issue_certificate.sh" "$1"
 certificate=$1/certificate.pem
@@ -58,7 +49,7 @@ cp -p "$certificate" "$work/old"
 replaced=true
 mv -f "$work/new" "$certificate"
 nginx -t -q || fail "$certificate: nginx refused the renewed one; the previous one is back"
-reload ||
+sh "${0%renew_certificate.sh}reload_nginx.sh" ||
   fail "$certificate: nginx could not be reloaded with the renewed one; the previous one is back"
 replaced=false
 printf '%s\n' "$certificate: renewed, it ends on $(field -enddate)"

@@ -86,8 +86,9 @@ def nginx_scripts(repository: Path, tmp_path: Path, systemd: Path) -> Path:
     directory.mkdir()
     here = {
         "/run/systemd/system": str(systemd),
-        "/run/nginx.pid": str(tmp_path / "nginx.pid"),
+        "=/run/nginx.pid": f"={tmp_path}/nginx.pid",
         "/etc/nginx/wsgiops-flask/_keep_nginx.sh": str(directory / "keep_nginx.sh"),
+        "/etc/nginx/wsgiops-flask/_stopped": str(tmp_path / "stopped"),
         "own:-/etc/nginx": f"own:-{tmp_path}",
         "/var/log/nginx": str(tmp_path),
         # No process of whoever runs the tests has this name.

@@ -237,6 +237,73 @@ def test_workers_without_a_main_process_end_their_work(plain: Nginx, script: Scr
     other.wait()
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_workers_of_other_users_are_theirs(plain: Nginx, script: Script) -> None:
+    """Whose main process may be started anew in a moment."""
+    text = f'exec -a "nginx: worker process" {plain.program} 97'
+    plain.program.chmod(0o755)
+    for directory in (plain.directory, *plain.directory.parents[:2]):
+        directory.chmod(0o755)
+    orphan = subprocess.Popen(["setpriv", "--reuid", "54321", "--clear-groups", "bash", "-c", text])
+    while not Path(f"/proc/{orphan.pid}/cmdline").read_bytes().startswith(b"nginx: worker"):
+        time.sleep(0.01)
+    assert script("keep_nginx.sh", "start").returncode == 0
+    assert orphan.poll() is None
+    orphan.kill()
+    orphan.wait()
+
+
+def test_what_is_stopped_by_hand_stays_so_until_the_next_start(plain: Nginx, script: Script) -> None:
+    assert script("keep_nginx.sh", "check").returncode == 0
+    main = plain.main()
+    status = script("keep_nginx.sh", "status")
+    assert (status.returncode, status.stdout) == (0, f"nginx runs, process {main}\n")
+    # What stands for it knows neither signal.
+    for said in ("nginx was stopped\n", ""):
+        done = script("keep_nginx.sh", "stop")
+        assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
+    for _minute in (1, 2):
+        assert script("keep_nginx.sh", "check").returncode == 0
+    assert plain.starts == 1
+    status = script("keep_nginx.sh", "status")
+    assert (status.returncode, status.stdout) == (
+        3,
+        f"nginx does not run (stopped by hand: {plain.directory}/stopped)\n",
+    )
+    assert script("keep_nginx.sh", "start").stdout == "nginx was started\n"
+    os.kill(plain.main(), signal.SIGKILL)
+    assert script("keep_nginx.sh", "check").returncode == 0
+    assert plain.starts == 3
+
+
+def test_a_stop_does_not_wait_for_ever(plain: Nginx, nginx_scripts: Path, script: Script) -> None:
+    text = (nginx_scripts / "keep_nginx.sh").read_text()
+    (nginx_scripts / "keep_nginx.sh").write_text(text.replace("PATIENCE=100", "PATIENCE=5"))
+    main = plain.run(MASTER, "trap '' QUIT TERM;")
+    plain.pid_file.write_text(f"{main.pid}\n")
+    done = script("keep_nginx.sh", "stop")
+    assert (done.returncode, done.stderr) == (1, f"nginx, process {main.pid}, does not end\n")
+    main.kill()
+    main.wait()
+
+
+def test_beside_its_configuration_it_is_a_users_own(plain: Nginx, tmp_path: Path, nginx_scripts: Path) -> None:
+    """Whatever it is called by: what cron starts has to be found again by who stops it."""
+    own = tmp_path / "apps/nginx"
+    (own / "run").mkdir(parents=True)
+    (own / "nginx.conf").write_text(f"worker_processes auto;\npid {own}/run/nginx.pid;\n")
+    shutil.copy(nginx_scripts / "keep_nginx.sh", own)
+    main = plain.run(f"nginx: master process nginx -c {own}/nginx.conf")
+    (own / "run/nginx.pid").write_text(f"{main.pid}\n")
+    for command, directory in ((["sh", "keep_nginx.sh"], own), (["sh", f"{own}/keep_nginx.sh"], Path("/"))):
+        done = subprocess.run([*command, "status"], capture_output=True, text=True, check=False, cwd=directory)
+        assert (done.returncode, done.stdout) == (0, f"nginx runs, process {main.pid}\n")
+    # That of the host is another one.
+    assert subprocess.run(["sh", nginx_scripts / "keep_nginx.sh", "status"], check=False).returncode == 3
+    main.kill()
+    main.wait()
+
+
 @pytest.mark.parametrize(
     ("log", "status"), [("shop.access.log", None), ("shop.access.log.1", -signal.SIGUSR1), ("other", None)]
 )
