@@ -341,6 +341,7 @@ def test_start_and_stop(app: App) -> None:
 
 def test_stopped_stays_stopped_until_the_next_start(app: App) -> None:
     app.ctl("start")
+    app.told()
     app.ctl("stop")
     assert app.ctl("cron-check").status == 0
     shutil.rmtree(app.run)
@@ -692,6 +693,16 @@ def test_a_group_of_the_same_user_is_left_alone(app: App) -> None:
     leader.stdout.close()
 
 
+def test_an_application_may_have_itself_restarted(app: App) -> None:
+    """By a process that has left its group, and has the variables that it was started with."""
+    app.ctl("start")
+    first = app.told()["pid"]
+    done = app.ctl("restart", env={**os.environ, "FLASK_PID_FILE": str(app.pid_file())}, start_new_session=True)
+    assert done.status == 0
+    assert not lives(first)
+    assert lives(app.pid())
+
+
 def test_a_check_or_a_hook_is_not_ended_with_its_release(app: App) -> None:
     """A migration must not be cut: nor is it by systemd, whose unit it has for itself."""
     home = app.home / "releases" / ID
@@ -1031,6 +1042,16 @@ def test_a_start_waits_for_its_delay(make: Make) -> None:
     (app.run / f"{ID}.starts").write_text(f"{int(time.time()) - 3600}\n")
     assert app.ctl("cron-check").status == 1
     assert len(app.starts()) == 2
+
+
+def test_starts_that_can_not_be_counted_are_not_made(app: App) -> None:
+    """A check that tries again and again would be joined by another one each minute."""
+    (app.run / f"{ID}.starts").mkdir(parents=True)
+    done = app.ctl("cron-check")
+    assert done.status == 1
+    said = f"shop: release {ID} is not started: {app.run}/{ID}.starts can't be written: Is a directory\n"
+    assert done.errors.endswith(said)
+    assert app.starts() == []
 
 
 def test_never_is_at_boot_alone(make: Make) -> None:

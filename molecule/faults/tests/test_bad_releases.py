@@ -83,10 +83,10 @@ def other_service(shops):
     daemon = "start-stop-daemon --pidfile /run/other.pid"
     what = f"--chuid nobody --chdir /srv --exec /usr/bin/python3 -- -m http.server {PORT} --bind 127.0.0.1"
     for one in shops:
-        one.run(f"{daemon} --start --background --make-pidfile {what}")
+        one.as_root(f"{daemon} --start --background --make-pidfile {what}")
     yield
     for one in shops:
-        one.run(f"{daemon} --stop --remove-pidfile")
+        one.as_root(f"{daemon} --stop --remove-pidfile")
 
 
 def time_to_error():
@@ -100,7 +100,8 @@ def time_to_error():
 
 def look(one):
     """What a refused release must not change."""
-    listing = one.run("ls -A /opt/shop /opt/shop/releases /opt/shop/venvs /run/shop")
+    home = one.places.home
+    listing = one.run("ls -A %s %s %s %s", home, f"{home}/releases", f"{home}/venvs", one.places.run)
     return one.release, one.master, listing, one.manager.there(), one.manager.definition(one.release)
 
 

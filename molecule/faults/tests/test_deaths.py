@@ -13,9 +13,9 @@ from hostlab.fixtures import assert_none_failed
 SECONDS = 60
 IN_THE_CHECK = "import sys, time\nif '--check-config' in sys.argv: time.sleep(4)"
 IN_THE_START = "import sys, time\nif '--check-config' not in sys.argv: time.sleep(4)"
-SWITCHED = "[ $(basename $(readlink /opt/shop/current)) != {old} ]"
+SWITCHED = "[ $(basename $(readlink {home}/current)) != {old} ]"
 
-TWO_SOCKETS = "[ $(ls /run/shop | grep -c '[.]sock$') = 2 ]"
+TWO_SOCKETS = "[ $(ls {run} | grep -c '[.]sock$') = 2 ]"
 IN_A_TASK = "({in_a_task})"
 IN_A_HOOK = f"{TWO_SOCKETS} && {IN_A_TASK} && sleep 0.5"
 
@@ -28,20 +28,21 @@ POINTS = {
     "drain": ("", {}, SWITCHED),
 }
 # A hook that ends some time after it was told to.
-GO = "/var/lib/shop/go"
-STAYS = f"timeout {SECONDS} sh -c 'until [ -e {GO} ]; do sleep 0.2; done' && sleep 8 && rm -f {GO}"
+GO = "$STATE_DIRECTORY/go"
+STAYS = f'timeout {SECONDS} sh -c "until [ -e {GO} ]; do sleep 0.2; done" && sleep 8 && rm -f {GO}'
 CUT = "main=$({ssh_main}); for pid in $(pgrep -x 'sshd.*'); do [ $pid = $main ] || kill -9 $pid; done"
-KILL = 'kill -9 "$(sed -E \'s/.*"pid": ([0-9]+).*/\\1/\' /opt/shop/.lock)"'
-FREE = f"flock --timeout {SECONDS} /opt/shop/.lock true"
+KILL = 'kill -9 "$(sed -E \'s/.*"pid": ([0-9]+).*/\\1/\' "$1")"'
+FREE = f'flock --timeout {SECONDS} "$1" true'
 
 
-def on(one, script):
-    return controller.test_host("exec", one.inventory_name, "sh", "-c", script)
+def lock(one):
+    return f"{one.places.home}/.lock"
 
 
 def await_point(one, condition, old=""):
-    reached = condition.format(old=old, in_a_task=one.manager.in_a_task)
-    on(one, f"timeout {SECONDS} sh -c {shlex.quote(f'until {reached}; do sleep 0.05; done')} >&2")
+    places = one.places
+    reached = condition.format(old=old, in_a_task=one.manager.in_a_task, home=places.home, run=places.run)
+    one.as_root(f"timeout {SECONDS} sh -c {shlex.quote(f'until {reached}; do sleep 0.05; done')} >&2")
 
 
 @contextlib.contextmanager
@@ -67,13 +68,14 @@ def test_a_death_on_the_road(deployed, shops, streams, tmp_path, point, death):
             controller.kill_group(process)
         for one in shops:
             if death != "controller":
-                on(one, CUT.format(ssh_main=one.manager.ssh_main) if death == "connection" else KILL)
+                cut = CUT.format(ssh_main=one.manager.ssh_main)
+                one.as_root(cut if death == "connection" else KILL, lock(one))
         if death != "controller":
             assert process.wait(timeout=SECONDS) != 0
         if death != "process":
             # Deaf to the loss of its controller, the road goes on to its end.
             for one in shops:
-                on(one, FREE)
+                one.as_root(FREE, lock(one))
             assert not {one.release for one in shops} & set(old)
             for one in shops:
                 one.assert_alone()
@@ -85,8 +87,9 @@ def test_a_death_on_the_road(deployed, shops, streams, tmp_path, point, death):
     assert not {one.release for one in shops} & set(old)
     for one in shops:
         one.assert_alone()
-        used = one.run("cd /opt/shop/releases && readlink */code | sort --unique").replace("../../code/", "")
-        assert one.run("ls -A /opt/shop/code") == used
+        home = one.places.home
+        used = one.run("sh -c %s", f"cd {home}/releases && readlink */code | sort --unique").replace("../../code/", "")
+        assert one.run("ls -A %s", f"{home}/code") == used
 
 
 def test_the_next_run_waits_for_the_one_that_lost_its_controller(deployed, shops, streams, tmp_path):
@@ -111,7 +114,7 @@ def test_of_two_runs_at_once_one_wins_and_the_other_says_who_does(deployed, shop
             await_point(one, IN_A_HOOK)
         refused = deployed.deploy(check=False, workers=3)
         for one in shops:
-            on(one, f"touch {GO}")
+            one.as_root("touch $1/go", one.places.state)
         waited = deployed.deploy("-e", "flask_lock_wait=60", workers=2)
         assert process.wait(timeout=SECONDS) == 0
     assert_none_failed(quick)
@@ -138,20 +141,13 @@ def test_a_power_cut_on_the_road(deployed, shops, tmp_path, point):
             controller.test_host("kill", one.inventory_name)
     for one, before in zip(shops, old, strict=True):
         controller.test_host("restart", one.inventory_name)
-        controller.wait_until(lambda one=one: answers(one), 30, "the application answers after a boot")
+        controller.wait_until(one.serves, 30, "the application answers after a boot")
         release = one.get("/whoami").json()["release"]
         assert release == one.release
         assert (release == before) == (point == "before the switch")
     assert set(deployed.deploy(**keys).failed.values()) == {0}
     for one in shops:
         one.assert_alone()
-
-
-def answers(one):
-    try:
-        return one.get("/health").status == 200
-    except OSError:
-        return False
 
 
 DIES_WHEN_TOLD = "import os\nif os.path.exists('/var/lib/shop/broken'): raise RuntimeError('broken')"

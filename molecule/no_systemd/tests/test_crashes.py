@@ -7,41 +7,54 @@ import time
 
 import pytest
 from hostlab import controller
-from hostlab.keeping import assert_one_master, back_after_a_kill, check_ten_times_at_once, kill_all
+from hostlab.by_cron import REST, ctl, switch
+from hostlab.keeping import (
+    BOOT,
+    assert_one_master,
+    back_by_cron,
+    check_ten_times_at_once,
+    cut_the_power,
+    kill_all,
+    kill_master,
+)
 
-DIES_WHEN_TOLD = "import os\nif os.path.exists('/var/lib/shop/broken'): raise RuntimeError('broken')"
-COOLDOWN = 5
-LIMIT = {"restart": {"burst": 3, "interval": 120, "delay": 0.5, "cooldown": COOLDOWN}}
-PAUSED = {"restart": {**LIMIT["restart"], "cooldown": 600}}
+RATE = 20
 
 
-def test_a_killed_master_is_back_by_cron_alone(served, shops, capsys):
-    told = controller.on_each(shops, back_after_a_kill)
+def test_a_killed_master_is_back_by_cron_alone_and_what_ran_after_a_power_cut(served, shops, streams, capsys):
+    """What of it clients see is measured: README has it."""
+    with streams("/health", rate=RATE) as requests:
+        killed = controller.on_each(shops, kill_master)
+        # Who asks meanwhile, and cron has not looked yet, learns that it is on its way.
+        run = served.status()
+        if time.time() // 60 == killed[0][1] // 60:
+            for one in shops:
+                found = run.shown("gunicorn_status", one.inventory_name)
+                assert (found["state"], "within a minute" in found["reason"]) == ("starting", True), found
+        back = [
+            (lambda one=one, before=before, when=when: back_by_cron(one, before, when))
+            for one, (before, when) in zip(shops, killed, strict=True)
+        ]
+        crashes = controller.on_each(back, lambda wait: wait())
+    told = []
+    for one, crash, stream in zip(shops, crashes, requests, strict=True):
+        assert_one_master(one)
+        # 503 while the new master's socket takes the place of the old one.
+        assert {outcome.answer and outcome.answer.status for outcome in stream.failures} <= {502, 503}, stream.explain()
+        last = max(outcome.started for outcome in stream.failures) - min(outcome.started for outcome in stream.failures)
+        failed = f"{len(stream.failures)} of {len(stream.outcomes)} requests failed"
+        told.append(f"{crash}; at {RATE} requests/s {failed}, the last {last:.1f} s after the first")
     with capsys.disabled():
         print("", *told, sep="\n")
+    controller.on_each(shops, cut_the_power)
+    for one in shops:
+        controller.wait_until(one.serves, BOOT, "the application answers after a boot")
+        assert one.manager.ctl("status")[0] == 0
+        one.assert_alone()
 
 
 def test_ten_checks_at_once_start_one_master(served, shops):
-    for one in shops:
-        check_ten_times_at_once(one)
-
-
-def test_a_check_finds_nothing_to_do_where_it_runs(served, shops):
-    for one in shops:
-        before = one.master, one.workers
-        assert one.manager.ctl("cron-check") == (0, "")
-        assert (one.master, one.workers) == before
-
-
-@pytest.fixture
-def mended(served, shops):
-    """The application without its fault, whatever came of the test."""
-    yield
-    for one in shops:
-        one.run("rm -f /var/lib/shop/broken")
-        one.run(f"{one.manager.control} start")
-    served.renew()
-    served.deploy()
+    controller.on_each(shops, check_ten_times_at_once)
 
 
 def trip(one):
@@ -49,57 +62,59 @@ def trip(one):
 
     One check alone tries again what died at once; on a busy machine a start may take longer to its death.
     """
-    one.run("touch /var/lib/shop/broken")
+    switch(one, "broken")
     kill_all(one)
     controller.wait_until(lambda: one.manager.ctl("cron-check")[0] == 1, 60, "the limit trips")
     assert not one.manager.processes()
     refused = one.get("/health")
     assert (refused.status, refused.headers.keys() & {"Retry-After"}) == (503, {"Retry-After"})
     assert one.manager.ctl("status")[0] == 1
-    assert f"{one.release}.limited" in one.run("ls /run/shop").split()
+    assert f"{one.release}.limited" in one.run("ls %s", one.places.run).split()
 
 
-def test_what_keeps_failing_rests_and_says_so(mended, served, shops, without_cron):
-    served.add(DIES_WHEN_TOLD, "wsgi.py")
-    served.deploy(**PAUSED)
-    for one in shops:
+def mend(one):
+    one.run("rm %s", f"{one.places.state}/broken")
+
+
+@pytest.mark.usefixtures("without_cron")
+def test_what_keeps_failing_rests_and_says_so_until_it_is_tried_again(served, shops):
+    """By cron after the rest, by a start by hand at once, and by a deploy."""
+
+    def rests(one):
         trip(one)
         log = one.run("cat %s", one.manager.log_file)
         last = [line for line in log.splitlines() if "app_ctl:" in line][-1]
         assert re.search(r"\b3\b", last), last
         # Later checks leave it alone.
-        lines = len(log.splitlines())
         one.manager.ctl("cron-check")
         assert not one.manager.processes()
-        assert len(one.run("cat %s", one.manager.log_file).splitlines()) == lines
+        assert len(one.run("cat %s", one.manager.log_file).splitlines()) == len(log.splitlines())
+
+    def is_tried_again(one):
+        mend(one)
+        controller.wait_until(
+            lambda: one.manager.ctl("cron-check")[0] == 0 and one.serves(), REST + BOOT, "the rest is over"
+        )
+        assert one.manager.ctl("status")[0] == 0
+        # What failed before the rest counts no more.
+        trip(one)
+        mend(one)
+        ctl(one, "start")
+        assert one.manager.ctl("status")[0] == 0
+        assert one.get("/ready").status == 200
+        assert_one_master(one)
+        trip(one)
+        mend(one)
+
+    controller.on_each(shops, rests)
     status = served.status(check=False)
     assert status.status != 0
     for one in shops:
         found = status.shown("gunicorn_status", one.inventory_name)
         assert found["state"] == "limited"
         assert found["retry"]
-        # A start by hand forgets it.
-        one.run("rm /var/lib/shop/broken")
-        assert one.manager.ctl("start")[0] == 0
-        assert one.manager.ctl("status")[0] == 0
-        assert one.get("/ready").status == 200
-        assert_one_master(one)
-
-
-def test_a_rest_ends_by_itself_and_with_a_deploy(mended, served, shops, without_cron):
-    served.add(DIES_WHEN_TOLD, "wsgi.py")
-    served.deploy(**LIMIT)
-    for one in shops:
-        trip(one)
-        one.run("rm /var/lib/shop/broken")
-        time.sleep(COOLDOWN + 1)
-        assert one.manager.ctl("cron-check")[0] == 0
-        assert one.get("/ready").status == 200
-        assert one.manager.ctl("status")[0] == 0
-        one.run(f"{one.manager.control} start")
-        trip(one)
-        one.run("rm /var/lib/shop/broken")
-    assert set(served.deploy(**LIMIT).failed.values()) == {0}
+    controller.on_each(shops, is_tried_again)
+    assert set(served.deploy().failed.values()) == {0}
     for one in shops:
         assert one.get("/ready").status == 200
         assert_one_master(one)

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import itertools
 import os
+import shlex
 
 import pytest
 from hostlab import controller
+from hostlab.by_cron import ctl
+from hostlab.keeping import assert_one_master, kill_all
 
 # LSB's exit codes of status.
 RUNS, DEAD, STOPPED, UNKNOWN = 0, 1, 3, 4
 NO_BOOT = "00000000-0000-0000-0000-000000000000"
-SOON = 10
 
 pytestmark = pytest.mark.usefixtures("served", "without_cron")
-
-
-def kill_all(one):
-    one.run("pkill -KILL --euid shop")
-    controller.wait_until(lambda: not one.manager.processes(), SOON, "no process is there")
-
-
-def by_hand(one, command):
-    """What a test needs done, and does not look at."""
-    one.run(f"{one.manager.control} {command}")
 
 
 def assert_runs(one):
@@ -34,34 +26,32 @@ def assert_runs(one):
 
 def check(one):
     """A look of cron's mends it; returns what it said."""
-    status, said = one.manager.ctl("cron-check")
-    assert status == 0, said
+    said = ctl(one, "cron-check")
     assert_runs(one)
+    # A start by hand finds nothing to do, and forgets how often cron has started it.
+    ctl(one, "start")
     return said
 
 
 def write(one, words):
     """Make them the content of the pid file."""
-    one.run("sh -c %s", f"printf '%s\\n' '{words}' >{one.manager.pid_file(one.release)}")
-
-
-FOREIGN = "start-stop-daemon --pidfile /run/foreign.pid"
+    one.run("sh -c %s", f"printf '%s\\n' {shlex.quote(words)} >{one.manager.pid_file(one.release)}")
 
 
 @pytest.fixture
 def foreigners(shops):
-    """On each host somebody else's process, whose id is in /run/foreign.pid."""
-    for one in shops:
-        one.run(f"{FOREIGN} --start --background --make-pidfile --exec /usr/bin/sleep -- 1000")
-    yield
-    for one in shops:
-        one.run(f"{FOREIGN} --stop --remove-pidfile")
+    """On each host a process that is not the application's, of the user who starts and stops that."""
+    start = "setsid --fork sh -c 'echo $$; exec sleep 1000 >/dev/null 2>&1'"
+    found = [int(one.run("sh -c %s", start)) for one in shops]
+    yield found
+    for one, pid in zip(shops, found, strict=True):
+        one.run("kill %s", str(pid))
 
 
 LIES = {
-    # Words of a pid file: process id, start time, id of the boot.
-    "a reused process id": ("{pid} 1 {boot}", DEAD),
-    "another boot": ("{pid} {start} " + NO_BOOT, DEAD),
+    # Words of a pid file: process id, start time, id of the boot, session.
+    "a reused process id": ("{pid} 1 {boot} {pid}", DEAD),
+    "another boot": ("{pid} {start} " + NO_BOOT + " {pid}", DEAD),
     "a process id alone": ("{pid}", UNKNOWN),
 }
 
@@ -71,28 +61,28 @@ COMMANDS = ("cron-check", "stop", "abort")
 CASES = list((itertools.product if os.environ.get("WSGIOPS_SOAK") else zip)(LIES, COMMANDS))
 
 
-@pytest.mark.parametrize(("lie", "command"), CASES)
-def test_a_foreign_process_is_not_taken_for_ours(shops, foreigners, lie, command):
-    words, expected = LIES[lie]
-
-    def told(one):
-        kill_all(one)
-        pid = one.run("cat /run/foreign.pid")
+def test_a_foreign_process_is_not_taken_for_ours(shops, foreigners):
+    def told(pair):
+        one, pid = pair
         start = one.run(f"sed 's/.*) //' /proc/{pid}/stat").split()[19]
-        write(one, words.format(pid=pid, start=start, boot=one.run("cat /proc/sys/kernel/random/boot_id")))
-        status, said = one.manager.ctl("status")
-        assert status == expected, said
-        assert said
-        one.manager.ctl(command, *([one.release] if command == "abort" else []))
-        assert one.run(f"ps -o comm= -p {pid}") == "sleep"
-        by_hand(one, "start")
-        assert_runs(one)
-        assert one.run(f"ps -o comm= -p {pid}") == "sleep"
+        boot = one.run("cat /proc/sys/kernel/random/boot_id")
+        for lie, command in CASES:
+            words, expected = LIES[lie]
+            kill_all(one)
+            write(one, words.format(pid=pid, start=start, boot=boot))
+            status, said = one.manager.ctl("status")
+            assert status == expected, said
+            assert said
+            one.manager.ctl(command, *([one.release] if command == "abort" else []))
+            assert one.run(f"ps -o comm= -p {pid}") == "sleep"
+            ctl(one, "start")
+            assert_runs(one)
+            assert one.run(f"ps -o comm= -p {pid}") == "sleep"
 
-    controller.on_each(shops, told)
+    controller.on_each(list(zip(shops, foreigners, strict=True)), told)
 
 
-GARBAGE = ["", "twelve", "-1 5 boot", "1 2 3 4 5", "$(touch /tmp/executed) 1 2"]
+GARBAGE = ["", "twelve", "-1 5 boot 5", "1 2 3 4 5", "$(touch /tmp/executed) 1 2 3"]
 
 
 def test_garbage_in_the_pid_file_is_told_and_mended(shops):
@@ -103,64 +93,106 @@ def test_garbage_in_the_pid_file_is_told_and_mended(shops):
             status, said = one.manager.ctl("status")
             assert status == UNKNOWN, words
             assert one.manager.pid_file(one.release) in said
-            by_hand(one, "start")
-            assert_runs(one)
+            # A socket that was left behind is replaced.
+            assert one.sockets == [one.release]
+            check(one)
         assert not one.host.file("/tmp/executed").exists
 
     controller.on_each(shops, told)
 
 
-def test_a_socket_that_was_left_behind_is_replaced(shops):
-    for one in shops:
-        kill_all(one)
-        assert one.sockets == [one.release]
-        check(one)
-
-
-@pytest.mark.parametrize("directory", ["/var/log/shop", "/run/shop", "/var/cache/shop"])
-def test_a_missing_directory_is_made_again(shops, directory):
+def test_a_missing_directory_is_made_again(shops):
     def made(one):
-        seen = one.run("stat --format '%%U %%G %%a' %s", directory)
-        kill_all(one)
-        one.run("rm -r %s", directory)
-        # With its pid file goes what tells a death from a stop.
-        assert one.manager.ctl("status")[0] == (STOPPED if directory == "/run/shop" else DEAD)
+        for directory in (one.places.logs, one.places.run, one.places.cache):
+            seen = one.run("stat --format '%%U %%G %%a' %s", directory)
+            kill_all(one)
+            one.run("rm -r %s", directory)
+            # With its pid file goes what tells a death from a stop.
+            assert one.manager.ctl("status")[0] == (STOPPED if directory == one.places.run else DEAD)
+            check(one)
+            assert one.run("stat --format '%%U %%G %%a' %s", directory) == seen
+        # While it runs, too: what nobody can reach any more does not run on beside another one.
+        before = one.master
+        one.run("rm -r %s", one.places.run)
         check(one)
-        assert one.run("stat --format '%%U %%G %%a' %s", directory) == seen
+        assert one.master not in (0, before)
+        assert_one_master(one)
 
     controller.on_each(shops, made)
 
 
+def small_disk(one, directory):
+    """A full file system in the place of a directory."""
+    owner, mode = one.run("stat --format '%%U %%a' %s", directory).split()
+    one.as_root(f"mount -t tmpfs -o size=64k,mode={mode} small {directory} && chown {owner}: {directory}")
+    one.as_root(f"cat /dev/zero >{directory}/filler 2>/dev/null || df {directory} | grep '100%'")
+
+
 def test_a_full_disk_of_logs_does_not_keep_it_from_starting(shops):
     """What can not be written down is told to whoever asks; cron would mail it."""
-    for one in shops:
+
+    def told(one):
+        logs = one.places.logs
         # Nothing may hold files there open when it goes.
-        by_hand(one, "stop")
-        one.run("mount -t tmpfs -o size=64k,mode=750,uid=shop,gid=shop small /var/log/shop")
+        ctl(one, "stop")
+        small_disk(one, logs)
         try:
-            one.run("sh -c %s", "cat /dev/zero >/var/log/shop/filler 2>/dev/null; df /var/log/shop | grep -q '100%'")
-            by_hand(one, "start")
+            ctl(one, "start")
             kill_all(one)
             assert one.manager.ctl("status")[0] == DEAD
             assert one.release in check(one)
-            by_hand(one, "stop")
+            ctl(one, "stop")
         finally:
-            one.run("umount --lazy /var/log/shop")
-        by_hand(one, "start")
+            one.as_root(f"umount --lazy {logs}")
+        ctl(one, "start")
         assert_runs(one)
 
+    controller.on_each(shops, told)
 
-def test_a_read_only_home_keeps_serving_and_a_stop_says_what_it_can_not(shops):
-    """A stop that can't be remembered would be undone within a minute."""
-    for one in shops:
-        one.run("sh -c %s", "mount --bind /opt/shop /opt/shop && mount -o remount,bind,ro /opt/shop")
+
+def test_a_full_run_directory_is_told(shops):
+    """As a full home is to an ordinary user, whose run directory is in it."""
+
+    def told(one):
+        run = one.places.run
+        ctl(one, "stop")
+        small_disk(one, run)
+        try:
+            for command in ("start", "cron-check"):
+                status, said = one.manager.ctl(command)
+                assert (status, "No space left on device" in said) == (1, True), said
+                assert not one.manager.processes()
+            one.as_root(f"rm {run}/filler")
+            check(one)
+            ctl(one, "stop")
+        finally:
+            one.as_root(f"umount --lazy {run}")
+        ctl(one, "start")
+        assert_runs(one)
+
+    controller.on_each(shops, told)
+
+
+def test_a_read_only_home_is_told_by_who_can_do_nothing_then(shops):
+    """A stop that can't be remembered would be undone within a minute. Root's run directory is not in the home."""
+
+    def told(one):
+        home = one.places.home
+        one.as_root(f"mount --bind {home} {home} && mount -o remount,bind,ro {home}")
         try:
             assert one.manager.ctl("status")[0] == RUNS
             kill_all(one)
             assert one.manager.ctl("status")[0] == DEAD
-            check(one)
+            if one.places.run.startswith(home):
+                status, said = one.manager.ctl("cron-check")
+                assert (status, "Read-only file system" in said) == (1, True), said
+            else:
+                check(one)
             status, said = one.manager.ctl("stop")
             assert status != 0
             assert "Read-only file system" in said
         finally:
-            one.run("umount --lazy /opt/shop")
+            one.as_root(f"umount --lazy {home}")
+        check(one)
+
+    controller.on_each(shops, told)

@@ -19,12 +19,18 @@ def traces(one, name):
 
 
 def test_remove_leaves_no_cron_line_process_or_file(served, shops):
+    # What left the application's group and forgot its variables is still its user's.
+    lost = "setpriv --reuid shop --regid shop --clear-groups env -i setsid --fork sleep 1000 >/dev/null 2>&1"
+    uids = []
     for one in shops:
         one.run("sh -c %s", f"echo '# a line of somebody else' >{OTHERS}")
+        one.run("sh -c %s", lost)
+        uids.append(one.run("id --user shop"))
         assert traces(one, "shop")
     limit = ("--limit", ",".join(served.hosts))
     controller.playbook(*limit, *GONE, name="playbooks/remove.yml")
-    for one in shops:
+    for one, uid in zip(shops, uids, strict=True):
+        assert one.said("pgrep --list-full --uid %s", uid) == ""
         assert traces(one, "shop") == []
         assert traces(one, "wsgiops") == []
         assert one.host.file(OTHERS).exists

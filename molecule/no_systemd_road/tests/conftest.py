@@ -6,54 +6,48 @@ import os
 from pathlib import Path
 
 from hostlab import selection
-from hostlab.fixtures import shops
+from hostlab.fixtures import shop, shops, streams
 
-__all__ = ["shops"]
+__all__ = ["shop", "shops", "streams"]
 
 # One of each kind, and with --soak more of them. What is left out goes the same way through the same code on hosts of
 # either kind.
 CHOSEN = {
-    "test_deploys.py": [
-        "test_deploys_in_a_row_lose_no_request",
-        "test_an_unchanged_deploy_does_nothing_in_three_tasks",
-    ],
-    "test_rollback.py": ["test_a_rollback_brings_back_code_dependencies_configuration_and_environment"],
+    "test_deploys.py": ["test_deploys_in_a_row_lose_no_request"],
     "test_switch.py": [
         "test_a_failed_hook_after_the_switch_takes_it_back",
         "test_a_deploy_that_cuts_off_its_deployer_undoes_itself",
         "test_an_application_that_may_exist_only_once_never_does_twice",
     ],
     "test_bad_releases.py": [
-        "test_a_bad_release_is_refused[syntax error]",
-        "test_a_bad_release_is_refused[crashes once ready]",
+        f"test_a_bad_release_is_refused[{fault}]" for fault in ("dies as a service", "not ready", "crashes once ready")
     ],
     "test_deaths.py": [
-        "test_a_death_on_the_road[controller-start]",
-        "test_a_death_on_the_road[process-drain]",
+        "test_a_death_on_the_road[controller-after the switch]",
         "test_of_two_runs_at_once_one_wins_and_the_other_says_who_does",
     ],
-    "test_full_disk.py": ["test_a_full_disk_costs_nothing"],
 }
 SOAK = {
-    "test_deploys.py": ["test_a_check_is_a_plan"],
+    "test_rollback.py": ["test_a_rollback_brings_back_code_dependencies_configuration_and_environment"],
+    "test_deploys.py": ["test_an_unchanged_deploy_does_nothing_in_three_tasks", "test_a_check_is_a_plan"],
     "test_switch.py": [
-        "test_hooks_run_in_the_release_and_its_sandbox",
         "test_a_failed_hook_before_the_switch_discards_the_candidate",
         "test_a_release_that_fails_behind_nginx_is_taken_back",
         "test_a_confirmed_deploy_stays",
     ],
     "test_bad_releases.py": [
-        f"test_a_bad_release_is_refused[{fault}]" for fault in ("dies as a service", "port in use", "not ready")
+        f"test_a_bad_release_is_refused[{fault}]" for fault in ("syntax error", "port in use", "readiness hangs")
     ],
     "test_deaths.py": [
-        "test_a_death_on_the_road[controller-after the switch]",
+        "test_a_death_on_the_road[controller-start]",
         "test_a_death_on_the_road[process-check]",
+        "test_a_death_on_the_road[process-drain]",
         "test_a_death_on_the_road[connection-before the switch]",
         "test_a_power_cut_on_the_road[after the switch]",
     ],
 }
 if os.environ.get("WSGIOPS_SOAK"):
-    CHOSEN = {file: names + SOAK.get(file, []) for file, names in CHOSEN.items()}
+    CHOSEN = {file: CHOSEN.get(file, []) + SOAK.get(file, []) for file in {**CHOSEN, **SOAK}}
 
 
 def pytest_collection_modifyitems(config, items):

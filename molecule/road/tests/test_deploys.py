@@ -29,7 +29,7 @@ def test_deploys_in_a_row_lose_no_request(shop, shops, streams):
     before = [len(activations(one)) for one in shops]
     with (
         streams(rate=100, seconds=DEPLOYS * 60) as quick,
-        streams("/slow?seconds=5", rate=0.4, seconds=DEPLOYS * 60) as slow,
+        streams("/slow?seconds=2", rate=1, seconds=DEPLOYS * 60) as slow,
     ):
         for number in range(DEPLOYS):
             shop.change()
@@ -42,7 +42,7 @@ def test_deploys_in_a_row_lose_no_request(shop, shops, streams):
         assert len(set(released)) == DEPLOYS + 1
         assert stream.mixed(released) == []
         assert {outcome.answer.json()["release"] for outcome in stream.outcomes} == set(released)
-        assert len(one.run("ls /opt/shop/releases").split()) == 5
+        assert len(one.run("ls %s", f"{one.places.home}/releases").split()) == 5
 
 
 def test_an_unchanged_deploy_does_nothing_in_three_tasks(shop, shops, capsys):

@@ -19,8 +19,8 @@ def state(one):
         "release": facts["release"],
         "class": facts["worker_class"],
         "colour": next((line for line in environment if line.startswith("COLOUR=")), None),
-        "venv": one.run("readlink /opt/shop/current/venv"),
-        "code": one.run("readlink /opt/shop/current/code"),
+        "venv": one.run("readlink %s", f"{one.places.home}/current/venv"),
+        "code": one.run("readlink %s", f"{one.places.home}/current/code"),
         "workers": len(one.workers),
         "service": one.manager.definition(one.release),
     }

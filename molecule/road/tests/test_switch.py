@@ -78,7 +78,7 @@ def test_a_failed_migration_stops_all_hosts(shop, shops, streams):
 
 def test_a_failed_hook_before_the_switch_discards_the_candidate(shop, shops, streams):
     shop.deploy()
-    before = [(one.release, one.master, one.run("ls /opt/shop/releases")) for one in shops]
+    before = [(one.release, one.master, kept(one)) for one in shops]
     shop.change()
     with streams() as quick:
         run = shop.deploy(hooks={"before_switch": ["sleep 60"], "timeout": 2}, check=False)
@@ -91,7 +91,11 @@ def test_a_failed_hook_before_the_switch_discards_the_candidate(shop, shops, str
         assert one.history()[-1]["event"] == "refused"
         assert one.manager.there() == {release}
         assert one.sockets == [release]
-    assert [(one.release, one.master, one.run("ls /opt/shop/releases")) for one in shops] == before
+    assert [(one.release, one.master, kept(one)) for one in shops] == before
+
+
+def kept(one):
+    return one.run("ls %s", f"{one.places.home}/releases").split()
 
 
 def assert_taken_back(shops, before, run, phase, reason):
@@ -104,7 +108,7 @@ def assert_taken_back(shops, before, run, phase, reason):
         last = one.history()[-1]
         assert last["event"] == "taken back"
         assert reason in last["reason"]
-        assert last["release"] not in one.run("ls /opt/shop/releases")
+        assert last["release"] not in kept(one)
         assert one.manager.there() == {release}
         assert one.sockets == [release]
 
@@ -152,15 +156,15 @@ def test_a_confirmed_deploy_stays(shop, shops):
     for one in shops:
         assert one.history()[-1]["event"] == "confirmed"
         assert not one.manager.armed()
-        assert "take-back" not in one.run("ls /opt/shop")
+        assert "take-back" not in one.run("ls %s", one.places.home)
     assert set(shop.deploy(confirm=5).changed.values()) == {0}
     time.sleep(7)
     assert [one.release for one in shops] == released
 
 
 # What a hook may not do, something beside it does once the new release serves.
-CUT_OFF = "until [ $(basename $(readlink /opt/shop/current)) != {release} ]; do sleep 0.05; done; {ssh_off}"
-SEE_IT_TAKEN_BACK = "until tail -n 1 /opt/shop/history.jsonl | grep 'taken back'; do sleep 0.2; done; {ssh_on}"
+CUT_OFF = "until [ $(basename $(readlink {home}/current)) != {release} ]; do sleep 0.05; done; {ssh_off}"
+SEE_IT_TAKEN_BACK = "until tail -n 1 {home}/history.jsonl | grep 'taken back'; do sleep 0.2; done; {ssh_on}"
 # Seconds: cron looks once a minute.
 PATIENCE = "150"
 
@@ -172,12 +176,12 @@ def test_a_deploy_that_cuts_off_its_deployer_undoes_itself(shop, shops, streams)
     shop.change()
     with streams() as quick:
         for one, release in zip(shops, before, strict=True):
-            watch = CUT_OFF.format(release=release, ssh_off=one.manager.ssh_off)
+            watch = CUT_OFF.format(home=one.places.home, release=release, ssh_off=one.manager.ssh_off)
             controller.in_background(one.inventory_name, watch)
         run = shop.deploy("-e", "ansible_timeout=5", confirm=10, check=False)
         assert run.status != 0
         for one in shops:
-            back = SEE_IT_TAKEN_BACK.format(ssh_on=one.manager.ssh_on)
+            back = SEE_IT_TAKEN_BACK.format(home=one.places.home, ssh_on=one.manager.ssh_on)
             controller.test_host("exec", one.inventory_name, "timeout", PATIENCE, "sh", "-c", back)
     assert_none_failed(quick)
     assert [one.release for one in shops] == before
@@ -220,19 +224,12 @@ def test_an_application_that_may_exist_only_once_never_does_twice(shop, shops, s
         assert one.get("/whoami").json()["release"] == release
     # A boot starts the current one alone, be both enabled.
     for one in shops:
-        other = next(entry for entry in one.run("ls /opt/shop/releases").split() if entry != one.release)
+        other = next(entry for entry in kept(one) if entry != one.release)
         if isinstance(one.manager, Systemd):
             one.run("systemctl enable --quiet %s %s", f"shop@{other}.service", f"shop@{other}.socket")
         controller.test_host("restart", one.inventory_name)
-        controller.wait_until(lambda one=one: answers(one), 30, "the application answers after a boot")
+        controller.wait_until(one.serves, 30, "the application answers after a boot")
         assert one.get("/whoami").json()["release"] == one.release
         assert one.manager.main_pid(other) == 0
     shop.renew()
     assert set(shop.deploy().failed.values()) == {0}
-
-
-def answers(one):
-    try:
-        return one.get("/health").status == 200
-    except OSError:
-        return False

@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-import pytest
-from hostlab import controller
-from hostlab.fixtures import deployment, streams
-from hostlab.host import AppOfAUser, connect
+import os
+from pathlib import Path
 
-__all__ = ["streams"]
+from hostlab import selection
+from hostlab.by_cron import served, shop, without_cron
+from hostlab.fixtures import shops, streams
+
+__all__ = ["served", "shop", "shops", "streams", "without_cron"]
+
+# What app_ctl.sh promises to root.
+CHOSEN = {
+    "test_control.py": [
+        "test_what_is_stopped_stays_so_over_a_boot_and_cron_brings_nginx_back",
+        "test_start_leaves_alone_what_runs_restart_replaces_the_master_and_reload_the_workers",
+        "test_stop_ends_all_that_it_started_and_a_release_ends_the_stop",
+        "test_limits_and_user_are_those_that_were_asked_for",
+    ],
+    "test_crashes.py": [
+        "test_a_killed_master_is_back_by_cron_alone_and_what_ran_after_a_power_cut",
+        "test_ten_checks_at_once_start_one_master",
+        "test_what_keeps_failing_rests_and_says_so_until_it_is_tried_again",
+    ],
+    "test_damage.py": [
+        "test_a_foreign_process_is_not_taken_for_ours",
+        "test_garbage_in_the_pid_file_is_told_and_mended",
+        "test_a_missing_directory_is_made_again",
+        "test_a_full_disk_of_logs_does_not_keep_it_from_starting",
+        "test_a_full_run_directory_is_told",
+        "test_a_read_only_home_is_told_by_who_can_do_nothing_then",
+    ],
+}
+# The scenario no_systemd_road has it on a host of a user's, too.
+SOAK = {"test_deploys.py": ["test_deploys_in_a_row_lose_no_request"]}
+if os.environ.get("WSGIOPS_SOAK"):
+    CHOSEN = {**CHOSEN, **SOAK}
 
 
-# Of the user's own nginx.
-PORT = 8080
-
-
-@pytest.fixture(scope="session")
-def shops():
-    """The application shop of the user deploy on each host, behind that user's nginx."""
-    hosts = [connect(name) for name in controller.instances()]
-    return [AppOfAUser(host, "shop", (host.ansible.get_variables()["ansible_host"], PORT)) for host in hosts]
-
-
-@pytest.fixture(scope="module")
-def shop(shops, tmp_path_factory):
-    """One source for the tests of a module: a deploy that asks for what is there is none."""
-    return deployment(shops, tmp_path_factory.mktemp("shop"))
-
-
-@pytest.fixture
-def served(shop, shops):
-    """The application as it is, up; a start by hand forgets what came before, failed ones and a stop."""
-    shop.have()
-    controller.on_each(shops, lambda one: one.run(f"{one.manager.control} start"))
-    return shop
+def pytest_collection_modifyitems(config, items):
+    selection.select(config, items, Path(__file__).parent, CHOSEN)

@@ -11,7 +11,7 @@ import pytest
 
 from hostlab import controller, traffic
 from hostlab.deployment import Deployment, copy_of_the_app
-from hostlab.host import AppOnHost, connect
+from hostlab.host import AppOnHost, app_on
 
 DOMAIN = "shop.example.com"
 Streams = Callable[..., contextlib.AbstractContextManager[list[traffic.Traffic]]]
@@ -20,7 +20,7 @@ Streams = Callable[..., contextlib.AbstractContextManager[list[traffic.Traffic]]
 @pytest.fixture(scope="session")
 def shops() -> list[AppOnHost]:
     """The application shop on each host of the scenario."""
-    return [AppOnHost(connect(name), "shop") for name in controller.instances()]
+    return [app_on(name, "shop") for name in controller.instances()]
 
 
 def deployment(shops: list[AppOnHost], directory: Path) -> Deployment:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import json
 from dataclasses import dataclass
@@ -33,6 +34,10 @@ class AppOnHost:
     def places(self) -> places.Places:
         return places.of_the_system(self.name)
 
+    def named(self, name: str) -> AppOnHost:
+        """Another application there."""
+        return dataclasses.replace(self, name=name)
+
     def as_its_keeper(self) -> contextlib.AbstractContextManager[Any]:
         """Whoever commands run as: root."""
         return self.host.sudo()
@@ -48,6 +53,13 @@ class AppOnHost:
     def get(self, path: str) -> traffic.Answer:
         """One GET through nginx under the application's first domain."""
         return traffic.get(self.address, path, f"{self.name}.example.com")
+
+    def serves(self, status: int = 200) -> bool:
+        """Whether its route /health is answered, and like that."""
+        try:
+            return self.get("/health").status == status
+        except OSError:
+            return False
 
     def traffic(self, path: str, **options: Any) -> contextlib.AbstractContextManager[traffic.Traffic]:
         """Requests like that at a steady rate."""
@@ -65,6 +77,10 @@ class AppOnHost:
             done = self.host.run(command, *arguments)
         assert done.rc == 0, f"{command}: {done.stderr or done.stdout}\n{self.manager.log()}"
         return done.stdout.strip()
+
+    def as_root(self, script: str, *arguments: str) -> str:
+        """Have the host's administrator run a script of the shell, without SSH."""
+        return controller.test_host("exec", self.inventory_name, "sh", "-c", script, "sh", *arguments)
 
     def said(self, command: str, *arguments: str) -> str:
         """What a command wrote as root, whether it failed or not."""
@@ -128,6 +144,11 @@ class AppOfAUser(AppOnHost):
         """Whoever commands run as: the user who logged in."""
         return contextlib.nullcontext()
 
+    @functools.cached_property
+    def manager(self) -> service.Service:
+        """Cron, also where systemd runs the host, which obeys root alone."""
+        return service.Cron(self)
+
     def get(self, path: str) -> traffic.Answer:
         """One GET through the door."""
         address, port = self.door
@@ -137,6 +158,15 @@ class AppOfAUser(AppOnHost):
         address, port = self.door
         return traffic.traffic(address, path, f"{self.name}.example.com", port=port, **options)
 
-    def as_root(self, script: str, *arguments: str) -> str:
-        """Have the host's administrator run a script of the shell."""
-        return controller.test_host("exec", self.inventory_name, "sh", "-c", script, "sh", *arguments)
+
+# Of the nginx that a user has for itself: nginx_port.
+USERS_PORT = 8080
+
+
+def app_on(inventory_name: str, name: str) -> AppOnHost:
+    """An application on a host of the scenario: root's, or where nobody becomes root that of who logs in."""
+    host = connect(inventory_name)
+    variables = host.ansible.get_variables()
+    if variables.get("flask_become", True):
+        return AppOnHost(host, name)
+    return AppOfAUser(host, name, (variables["ansible_host"], USERS_PORT))

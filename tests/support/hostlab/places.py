@@ -11,6 +11,8 @@ class Places:
 
     :param user: who runs it.
     :param cron: a command that shows what cron does for it.
+    :param keep_nginx: the script that keeps nginx running where there is no systemd.
+    :param nginx_pid: where nginx has the id of its main process.
     """
 
     home: str
@@ -20,6 +22,8 @@ class Places:
     logs: str
     user: str
     cron: str
+    keep_nginx: str
+    nginx_pid: str
 
 
 def of_the_system(name: str) -> Places:
@@ -31,12 +35,15 @@ def of_the_system(name: str) -> Places:
         logs=f"/var/log/{name}",
         user=name,
         cron=f"cat /etc/cron.d/{name}",
+        keep_nginx="/etc/nginx/wsgiops-flask/_keep_nginx.sh",
+        nginx_pid="/run/nginx.pid",
     )
 
 
 def of_a_user(name: str, user: str) -> Places:
     """Without root: all of it in the user's home and crontab."""
-    home = f"/home/{user}/apps/{name}"
+    apps = f"/home/{user}/apps"
+    home = f"{apps}/{name}"
     return Places(
         home=home,
         run=f"{home}/run",
@@ -45,4 +52,6 @@ def of_a_user(name: str, user: str) -> Places:
         logs=f"{home}/log",
         user=user,
         cron=f"crontab -l | sed -n '/^# BEGIN wsgiops.flask {name}$/,/^# END wsgiops.flask {name}$/p'",
+        keep_nginx=f"{apps}/nginx/keep_nginx.sh",
+        nginx_pid=f"{apps}/nginx/run/nginx.pid",
     )

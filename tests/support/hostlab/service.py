@@ -111,10 +111,10 @@ class Cron:
 
     def __init__(self, app: Commands) -> None:
         self._app = app
-        # A server got its socket handed down, and so have its workers; nothing else of the application's user has.
+        # It has the application's variables, and not the one by which those of a server are found.
         self.in_a_task = (
-            f"for pid in $(pgrep --euid {app.places.user}); do "
-            "grep --quiet --null-data ^LISTEN_FDS= /proc/$pid/environ || exit 0; done; false"
+            f"grep -lszFx STATE_DIRECTORY={app.places.state} /proc/[0-9]*/environ | "
+            "xargs --no-run-if-empty grep -Lsz ^FLASK_PID_FILE= | grep --quiet ."
         )
 
     @property
