@@ -11,7 +11,7 @@ import stat
 import subprocess
 import typing as t
 
-from ansible_collections.wsgiops.flask.plugins.module_utils import _files
+from ansible_collections.wsgiops.flask.plugins.module_utils import _files, _undo
 
 # Notes of transactions that have begun. In /run, since a boot makes every service read its files anew.
 PENDING_DIRECTORY = "/run/wsgiops.flask"
@@ -34,16 +34,6 @@ class Probe(t.Protocol):
         """What is wrong with how it serves, empty for nothing."""
 
 
-class _Before(t.NamedTuple):
-    """What stood at a path: a file's bytes and bits, or a link's target; neither when nothing stood there."""
-
-    content: t.Optional[bytes]
-    link: t.Optional[str]
-    mode: int
-    uid: int
-    gid: int
-
-
 class FileSet:
     """One transaction over configuration files.
 
@@ -64,14 +54,17 @@ class FileSet:
         secret: t.Collection[str] = (),
         probe: t.Optional[Probe] = None,
     ) -> None:
-        self._write = [wanted for wanted in files if not _files.matches(wanted)]
-        self._remove = [path for path in absent if os.path.lexists(path)]
+        self._wanted = list(files)
+        self._absent = list(absent)
         self._check = list(check)
         self._apply = list(apply)
         self._secret = frozenset(secret)
         self._probe = probe
-        pending = PENDING_DIRECTORY if os.geteuid() == 0 else os.path.expanduser(PRIVATE_PENDING_DIRECTORY)
-        self._note = os.path.join(pending, hashlib.sha256("\0".join(apply).encode()).hexdigest()[:16])
+        self._compare()
+
+    def _compare(self) -> None:
+        self._write = [wanted for wanted in self._wanted if not _files.matches(wanted)]
+        self._remove = [path for path in self._absent if os.path.lexists(path)]
 
     @property
     def paths(self) -> t.List[str]:
@@ -80,7 +73,7 @@ class FileSet:
     @property
     def pending(self) -> bool:
         """Whether there is something to do: a file differs, or an earlier run did not come to its end."""
-        return bool(self.paths) or (bool(self._apply) and os.path.exists(self._note))
+        return bool(self.paths) or _undo.is_left() or (bool(self._apply) and os.path.exists(_note(self._apply)))
 
     def diff(self) -> t.List[t.Dict[str, str]]:
         """Ansible's diff of every path, by text; of a secret, or what not everyone may read, that it changes."""
@@ -101,43 +94,87 @@ class FileSet:
 
         :raises FileSetError: when the check, the take-over or the probe failed; the previous files are back.
         """
-        before = {path: _snapshot(path) for path in self.paths}
-        if self._apply:
-            self._begin()
-        try:
-            for path in self._remove:
-                _files.remove(path)
-            for wanted in self._write:
-                _files.ensure_exists(os.path.dirname(wanted.path))
-                _files.write(wanted)
-            _command(self._check)
-            _command(self._apply)
-            problem = self._probe.problem() if self._probe is not None else ""
-            if problem:
-                raise _Unserved("{0}. Files that this run changed are as before".format(problem))
-        except BaseException as error:
-            for path, state in before.items():
-                _restore(path, state)
-            if not (isinstance(error, FileSetError) and before):
+        with _alone():
+            _undo_what_is_left()
+            self._compare()
+            before = self.paths
+            _undo.begin(before, self._apply)
+            if self._apply:
+                _begin(self._apply)
+            try:
+                for path in self._remove:
+                    _files.remove(path)
+                for wanted in self._write:
+                    _files.ensure_exists(os.path.dirname(wanted.path))
+                    _files.write(wanted)
+                _command(self._check)
+                _command(self._apply)
+                problem = self._probe.problem() if self._probe is not None else ""
+                if problem:
+                    raise _Unserved("{0}. Files that this run changed are as before".format(problem))
+            except BaseException as error:
+                _undo.undo()
+                if not (isinstance(error, FileSetError) and before):
+                    raise
+                is_back = _command(self._apply, quiet=True)
+                if isinstance(error, _Unserved):
+                    outcome = "and in use again" if is_back else "but could not be taken over again"
+                    raise FileSetError("{0}, {1}.".format(error, outcome)) from None
                 raise
-            is_back = _command(self._apply, quiet=True)
-            if isinstance(error, _Unserved):
-                outcome = "and in use again" if is_back else "but could not be taken over again"
-                raise FileSetError("{0}, {1}.".format(error, outcome)) from None
-            raise
-        self._end()
+            _undo.end()
+        _end(self._apply)
 
-    def _begin(self) -> None:
-        os.makedirs(os.path.dirname(self._note), mode=0o700, exist_ok=True)
-        with open(self._note, "w", encoding="utf-8") as note:
-            note.write("\n".join(self._apply) + "\n")
 
-    def _end(self) -> None:
-        if os.path.exists(self._note):
-            os.unlink(self._note)
-        # Other transactions may have notes there; the directory goes with the last one.
-        with contextlib.suppress(OSError):
-            os.rmdir(os.path.dirname(self._note))
+def recover() -> bool:
+    """Undo what a run changed that died before its verdict, whatever it was about; whether there was something.
+
+    :raises FileSetError: when another run is at work and does not come to its end.
+    """
+    if not _undo.is_left():
+        return False
+    with _alone():
+        return _undo_what_is_left()
+
+
+def _undo_what_is_left() -> bool:
+    if not _undo.is_left():
+        return False
+    apply = _undo.undo()
+    # Where that fails, the next transaction about the service says why.
+    if _command(apply, quiet=True):
+        _end(apply)
+    return True
+
+
+@contextlib.contextmanager
+def _alone() -> t.Iterator[None]:
+    try:
+        with _undo.alone():
+            yield
+    except _undo.BusyError as error:
+        raise FileSetError(str(error)) from None
+
+
+def _note(apply: t.Sequence[str]) -> str:
+    """Where it is noted that a service has yet to be told."""
+    pending = PENDING_DIRECTORY if os.geteuid() == 0 else os.path.expanduser(PRIVATE_PENDING_DIRECTORY)
+    return os.path.join(pending, hashlib.sha256("\0".join(apply).encode()).hexdigest()[:16])
+
+
+def _begin(apply: t.Sequence[str]) -> None:
+    path = _note(apply)
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    with open(path, "w", encoding="utf-8") as note:
+        note.write("\n".join(apply) + "\n")
+
+
+def _end(apply: t.Sequence[str]) -> None:
+    path = _note(apply)
+    if os.path.exists(path):
+        os.unlink(path)
+    # Other transactions may have notes there; the directory goes with the last one.
+    with contextlib.suppress(OSError):
+        os.rmdir(os.path.dirname(path))
 
 
 def is_stock(path: str) -> bool:
@@ -165,29 +202,6 @@ def _shown(path: str) -> str:
     if os.path.isfile(path) and not os.stat(path).st_mode & stat.S_IROTH:
         return "a secret\n"
     return _files.read_text(path) or ""
-
-
-def _snapshot(path: str) -> _Before:
-    if not os.path.lexists(path):
-        return _Before(None, None, 0, 0, 0)
-    found = os.lstat(path)
-    mode = stat.S_IMODE(found.st_mode)
-    if stat.S_ISLNK(found.st_mode):
-        return _Before(None, os.readlink(path), mode, found.st_uid, found.st_gid)
-    with open(path, "rb") as handle:
-        return _Before(handle.read(), None, mode, found.st_uid, found.st_gid)
-
-
-def _restore(path: str, before: _Before) -> None:
-    _files.remove(path)
-    if before.link is not None:
-        os.symlink(before.link, path)
-    elif before.content is not None:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as handle:
-            handle.write(before.content)
-            os.fchown(handle.fileno(), before.uid, before.gid)
-            os.fchmod(handle.fileno(), before.mode)
 
 
 def _command(command: t.Sequence[str], quiet: bool = False) -> bool:

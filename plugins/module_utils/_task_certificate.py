@@ -143,15 +143,16 @@ def _have_certificate(task: Task) -> Result:
         if task.check_mode:
             return dict(unknown, diff=place.diff(None, names))
         raise _certificate.CertificateError("the command openssl is not on this host; install the package openssl")
+    has_recovered = not task.check_mode and _file_set.recover()
     before = place.pair()
     pair = _wanted_pair(task, before)
     if pair is None:
         return dict(unknown, diff=place.diff(before, names))
     absent = [] if is_acme else [place.settings]
     transaction = _file_set.FileSet(place.files(pair, before), absent, params["check"], params["apply"])
-    changed = transaction.pending
+    changed = has_recovered or transaction.pending
     shown = bool(transaction.paths)
-    if changed and not task.check_mode:
+    if transaction.pending and not task.check_mode:
         transaction.commit()
     if not is_acme and os.path.lexists(place.state):
         changed = True

@@ -51,11 +51,13 @@ def perform(task: Task) -> t.Dict[str, t.Any]:
     probe = _site_probe.site_probe(params["probe"]) if params["probe"] is not None else None
     wanted = [_wanted(item) for item in params["files"] if item["content"] != ""]
     try:
+        has_recovered = not task.check_mode and _file_set.recover()
         transaction = _file_set.FileSet(wanted, absent, params["check"], params["apply"], secret, probe)
-        result = {"changed": transaction.pending, "paths": transaction.paths, "diff": transaction.diff()}
+        changed = has_recovered or transaction.pending
+        result = {"changed": changed, "paths": transaction.paths, "diff": transaction.diff()}
         if transaction.pending and not task.check_mode:
             transaction.commit()
-    except (_file_set.FileSetError, KeyError, OSError) as error:
+    except (_file_set.FileSetError, KeyError, OSError, ValueError) as error:
         raise TaskError(str(error)) from error
     return result
 

@@ -459,7 +459,9 @@ def test_cron_understands_its_lines(render: Render, host: str) -> None:
             assert re.match(r"(@reboot|[*0-9]+ [*0-9,]+ \* \* \*) root (sh|for) ", line)
             # To cron it is the end of the line.
             assert "%" not in line
-    minute, hours = tables["/etc/cron.d/wsgiops-flask-certificates"].splitlines()[-1].split()[:2]
+    renewal = tables["/etc/cron.d/wsgiops-flask-certificates"].splitlines()[-1]
+    assert " root sh /etc/nginx/wsgiops-flask/_undo.sh; for c in " in renewal
+    minute, hours = renewal.split()[:2]
     early, late = map(int, hours.split(","))
     assert 0 <= int(minute) < 60
     assert 0 <= early < 12
@@ -478,7 +480,21 @@ def test_what_renews_is_what_runs_the_host(render: Render) -> None:
     assert render("__nginx_renewal_begin", {}, **CRON) == []
     # Who leaves has not asked which it is.
     kept = {Path(path).name for path in render("__nginx_kept_paths", {}, inventory_hostname="web1")}
-    assert kept == scripts | units | {"wsgiops-flask-certificates", "wsgiops-flask-nginx", "_keep_nginx.sh"}
+    cron = {"wsgiops-flask-certificates", "wsgiops-flask-nginx", "_keep_nginx.sh"}
+    assert kept == scripts | units | cron | {"_undo.sh", "wsgiops-flask-undo.service"}
+
+
+@pytest.mark.parametrize("hardening", [True, False])
+def test_what_died_half_way_is_undone_before_systemd_starts_nginx(render: Render, hardening: bool) -> None:
+    arguments = render("__nginx_drop_in_arguments", {}, nginx_hardening=hardening)
+    files = {Path(file["path"]).name: file["content"] for file in arguments["files"]}
+    assert set(files) == {"_undo.sh", "wsgiops-flask-undo.service", *(["wsgiops-flask.conf"] if hardening else [])}
+    unit = files["wsgiops-flask-undo.service"].splitlines()
+    assert {"Before=nginx.service", "WantedBy=nginx.service"} < set(unit)
+    assert "ExecStart=/bin/sh /etc/nginx/wsgiops-flask/_undo.sh" in unit
+    assert arguments["apply"][2].endswith(
+        "systemctl daemon-reload && systemctl enable --quiet wsgiops-flask-undo.service"
+    )
 
 
 def test_cron_is_a_package_where_there_is_no_systemd(render: Render) -> None:
@@ -529,7 +545,7 @@ def test_what_a_user_has_for_nginx_is_in_one_directory(render: Render) -> None:
     paths = set(re.findall(r"(?<![a-z*])/[^;\s]+", text))
     assert {path for path in paths if not path.startswith("/home/me/apps/nginx/")} == {"/etc/nginx/mime.types"}
     files = render("__nginx_keep_files | map(attribute='path') | list", {}, **USER)
-    assert files == ["/home/me/apps/nginx/keep_nginx.sh", "/home/me/apps/nginx/logrotate.conf"]
+    assert files == [f"/home/me/apps/nginx/{name}" for name in ("keep_nginx.sh", "undo.sh", "logrotate.conf")]
     assert render("[__nginx_catch_all_path, __nginx_http_path] | map('dirname') | unique", {}, **USER) == [
         "/home/me/apps/nginx/conf.d"
     ]

@@ -8,6 +8,7 @@ import re
 import pytest
 from certificates import Issued
 from hostlab import traffic
+from hostlab.nginx import state
 
 DOMAIN = "shop.example.com"
 TLS = {"mode": "self_signed"}
@@ -83,11 +84,6 @@ def old_site(serve, app):
     entry = app("shop")
     serve([entry])
     return entry
-
-
-def state(one):
-    """All of nginx's files, and the release."""
-    return one.run("sh -c %s", "find /etc/nginx -type f -exec sha256sum {} + | sort -k 2"), one.release
 
 
 def assert_serves(one):

@@ -15,6 +15,7 @@ set -eu
 PID_FILE=/run/nginx.pid
 LOGS=/var/log/nginx
 STOPPED=/etc/nginx/wsgiops-flask/_stopped
+UNDO=/etc/nginx/wsgiops-flask/_undo.sh
 own=${WSGIOPS_NGINX:-}
 beside=$(dirname -- "$0")/nginx.conf
 if [ -z "$own" ] && [ -e "$beside" ]; then
@@ -24,6 +25,7 @@ if [ -n "$own" ]; then
   PID_FILE=$own/run/nginx.pid
   LOGS=$own/log
   STOPPED=$own/stopped
+  UNDO=$own/undo.sh
   # cron and an ordinary user's shell do not look there.
   PATH=$PATH:/usr/sbin:/sbin
 fi
@@ -83,6 +85,8 @@ start() {
   ! main_process >/dev/null || return 0
   [ -z "$own" ] || mkdir -p "$own/run" "$own/log"
   dismiss_orphans
+  # What a run that died left half-way may be nothing to start with.
+  [ ! -e "$UNDO" ] || sh "$UNDO" >&2 9<&- || true
   run_nginx 9<&-
   tries=$PATIENCE
   until main_process >/dev/null; do

@@ -15,7 +15,15 @@ import pytest
 from ansible.module_utils.common import warnings
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.wsgiops.flask.plugins.module_utils import _gate, _probe, _release, _road, _services
+from ansible_collections.wsgiops.flask.plugins.module_utils import (
+    _file_set,
+    _gate,
+    _probe,
+    _release,
+    _road,
+    _services,
+    _undo,
+)
 from ansible_collections.wsgiops.flask.tests.unit.plugins.host import Accounts, Front, Host
 
 
@@ -28,6 +36,17 @@ def accounts(monkeypatch: pytest.MonkeyPatch) -> Accounts:
     for name in ("chown", "lchown", "fchown", "lstat"):
         monkeypatch.setattr(os, name, getattr(known, name))
     return known
+
+
+@pytest.fixture(autouse=True)
+def notes(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where transactions leave their notes; what they can undo is beside it."""
+    directory = tmp_path_factory.mktemp("var")
+    for name in ("PENDING_DIRECTORY", "PRIVATE_PENDING_DIRECTORY"):
+        monkeypatch.setattr(_file_set, name, str(directory / "run"))
+    for name in ("DIRECTORY", "PRIVATE_DIRECTORY"):
+        monkeypatch.setattr(_undo, name, str(directory / "state"))
+    return directory / "run"
 
 
 @pytest.fixture
@@ -80,7 +99,7 @@ def systemd(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def nginx_scripts(repository: Path, tmp_path: Path, systemd: Path) -> Path:
+def nginx_scripts(repository: Path, tmp_path: Path, notes: Path, systemd: Path) -> Path:
     """The directory of the nginx role's scripts, for a host whose files are in ``tmp_path`` and processes our own."""
     directory = tmp_path / "scripts"
     directory.mkdir()
@@ -89,6 +108,9 @@ def nginx_scripts(repository: Path, tmp_path: Path, systemd: Path) -> Path:
         "=/run/nginx.pid": f"={tmp_path}/nginx.pid",
         "/etc/nginx/wsgiops-flask/_keep_nginx.sh": str(directory / "keep_nginx.sh"),
         "/etc/nginx/wsgiops-flask/_stopped": str(tmp_path / "stopped"),
+        "/etc/nginx/wsgiops-flask/_undo.sh": str(directory / "undo.sh"),
+        "/var/lib/wsgiops.flask": str(notes.parent / "state"),
+        "$HOME/.local/state/wsgiops.flask": str(notes.parent / "state"),
         "own:-/etc/nginx": f"own:-{tmp_path}",
         "/var/log/nginx": str(tmp_path),
         # No process of whoever runs the tests has this name.

@@ -206,6 +206,27 @@ def test_what_runs_is_not_started_again(plain: Nginx, script: Script) -> None:
     assert script("keep_nginx.sh", "look").stdout == ""
 
 
+def test_what_a_run_left_half_way_is_undone_first(
+    plain: Nginx, script: Script, notes: Path, tmp_path: Path, command: Command
+) -> None:
+    command("id", "echo 0")
+    for number, (name, text) in enumerate({"site": "before", "other": "before too"}.items()):
+        (notes.parent / "state" / "undo").mkdir(parents=True, exist_ok=True)
+        (notes.parent / "state" / "undo" / str(number)).write_text(text)
+        with open(notes.parent / "state" / "undo" / "list", "a", encoding="utf-8") as listed:
+            listed.write(f"{number} {tmp_path}/{name}\n")
+        (tmp_path / name).write_text("half-way")
+    seen = plain.program.parent / "seen"
+    nginx = tmp_path / "commands" / "nginx"
+    nginx.write_text(nginx.read_text().replace("#!/bin/sh\n", f"#!/bin/sh\ncat {tmp_path}/site > {seen}\n"))
+    done = script("keep_nginx.sh", "start")
+    assert (done.returncode, done.stdout) == (0, "nginx was started\n")
+    assert done.stderr.count("as before a run that did not come to its end") == 2
+    assert seen.read_text() == "before"
+    assert (tmp_path / "other").read_text() == "before too"
+    assert not (notes.parent / "state").exists()
+
+
 def test_of_ten_who_start_it_one_does(plain: Nginx, nginx_scripts: Path) -> None:
     command = ["sh", str(nginx_scripts / "keep_nginx.sh"), "start"]
     runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _number in range(10)]

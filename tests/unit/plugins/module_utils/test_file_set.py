@@ -2,26 +2,33 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
+import subprocess
+import time
+import typing as t
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.wsgiops.flask.plugins.module_utils import _file_set
+from ansible_collections.wsgiops.flask.plugins.module_utils import _file_set, _undo
 from ansible_collections.wsgiops.flask.plugins.module_utils._file_set import FileSet, FileSetError, is_stock
 from ansible_collections.wsgiops.flask.plugins.module_utils._files import WantedFile
 from ansible_collections.wsgiops.flask.tests.unit.plugins.host import Accounts
 
 
 @pytest.fixture(autouse=True)
-def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accounts: Accounts) -> Path:
-    """Where transactions leave their notes."""
-    directory = tmp_path / "run"
-    monkeypatch.setattr(_file_set, "PENDING_DIRECTORY", str(directory))
-    return directory
+def owners(accounts: Accounts) -> None:
+    """Files that anybody can give away."""
+
+
+@pytest.fixture
+def state(notes: Path) -> Path:
+    """Where there is what transactions can undo."""
+    return notes.parent / "state"
 
 
 @pytest.fixture
@@ -229,40 +236,210 @@ def test_what_is_not_taken_over_is_not_asked(etc: Path) -> None:
 # --- one that was interrupted -------------------------------------------------------------------------------------
 
 
-def die_in_check(etc: Path, apply: list[str]) -> None:
-    """Run a transaction that is killed once its files are in place, before the service takes them over."""
+def die_in_check(change: FileSet | None = None, etc: Path | None = None, apply: list[str] | None = None) -> None:
+    """Run a transaction that is killed once its files are in place, before there is a verdict on them."""
     child = os.fork()
     if child == 0:
         try:
-            FileSet([wanted(etc / "site", "new\n")], [], shell("kill -9 $PPID"), apply).commit()
+            kill = shell("kill -9 $PPID")
+            (change or FileSet([wanted(t.cast("Path", etc) / "site", "new\n")], [], kill, apply or [])).commit()
         finally:
             os._exit(1)
     _pid, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status)
 
 
-def test_the_next_run_finishes_what_a_killed_one_began(etc: Path, tmp_path: Path, notes: Path) -> None:
+@pytest.fixture(params=["the next run", "the next start of nginx"])
+def come_next(
+    request: pytest.FixtureRequest, nginx_scripts: Path, command: Callable[[str, str], Path]
+) -> Callable[[], str]:
+    """Whoever comes next and undoes what is to be undone; says of what."""
+
+    def start() -> str:
+        # Tests need not be root.
+        command("id", "echo 0")
+        done = subprocess.run(["sh", nginx_scripts / "undo.sh"], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    def run() -> str:
+        return "something" if _file_set.recover() else ""
+
+    return run if request.param == "the next run" else start
+
+
+def snapshot(directory: Path) -> dict[str, tuple[int, str]]:
+    """Mode and content, or target, by name."""
+    return {
+        path.name: (
+            path.lstat().st_mode,
+            os.readlink(path) if path.is_symlink() else path.read_bytes().decode("latin-1"),
+        )
+        for path in directory.iterdir()
+    }
+
+
+@pytest.fixture
+def before(etc: Path) -> dict[str, tuple[int, str]]:
+    """What stands there: files, one of them not for everyone, a link, and one that leads nowhere."""
+    (etc / "site").write_bytes(b"old \xff\r\n")
+    (etc / "site").chmod(0o640)
+    (etc / "with a blank").write_text("old")
+    (etc / "gone").write_text("away")
+    (etc / "link").symlink_to("site")
+    (etc / "dangling").symlink_to("nowhere")
+    return snapshot(etc)
+
+
+def change_all(etc: Path, check: list[str], apply: list[str]) -> FileSet:
+    names = ["site", "with a blank", "link", "dangling", "fresh", "deep/fresh"]
+    return FileSet([wanted(etc / name, "new\n") for name in names], [str(etc / "gone")], check, apply)
+
+
+def test_what_a_killed_run_changed_is_undone_by_whoever_comes_next(
+    etc: Path, tmp_path: Path, state: Path, before: dict[str, tuple[int, str]], come_next: Callable[[], str]
+) -> None:
     told = tmp_path / "told"
-    apply = shell(f"echo told >> {told}")
-    die_in_check(etc, apply)
+    os.chown(etc / "site", 990, 33)
+    die_in_check(change_all(etc, shell("kill -9 $PPID"), shell(f"cat {etc}/site >> {told}")))
+    assert (etc / "site").read_text() == (etc / "link").read_text() == (etc / "deep" / "fresh").read_text() == "new\n"
+    assert not (etc / "gone").exists()
+    assert stat.S_IMODE(state.stat().st_mode) == 0o700
+
+    assert come_next()
+    (etc / "deep").rmdir()
+    assert snapshot(etc) == before
+    # The next run tells the service, which may have taken the change over; who starts it need not.
+    assert not told.exists() or told.read_bytes() == b"old \xff\r\n"
+    assert not state.exists()
+    assert come_next() == ""
+
+
+def test_who_comes_next_goes_on_where_another_was_cut_off(
+    etc: Path, before: dict[str, tuple[int, str]], come_next: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    die_in_check(change_all(etc, shell("kill -9 $PPID"), []))
+    with monkeypatch.context() as patched:
+        patched.setattr(_undo, "_move", interrupted_after(2, _undo._move))
+        with pytest.raises(KeyboardInterrupt):
+            _file_set.recover()
+    assert come_next()
+    (etc / "deep").rmdir()
+    assert snapshot(etc) == before
+
+
+def interrupted_after(count: int, function: Callable[..., None]) -> Callable[..., None]:
+    done: list[int] = []
+
+    def call(*arguments: object) -> None:
+        if len(done) == count:
+            raise KeyboardInterrupt
+        done.append(1)
+        function(*arguments)
+
+    return call
+
+
+def test_from_another_file_system_it_is_copied(
+    etc: Path,
+    accounts: Accounts,
+    before: dict[str, tuple[int, str]],
+    command: Callable[[str, str], Path],
+    come_next: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    os.chown(etc / "site", 990, 33)
+    die_in_check(change_all(etc, shell("kill -9 $PPID"), []))
+    rename = os.rename
+
+    def refuse(source: str, target: str) -> None:
+        if os.path.dirname(source).endswith("/undo"):
+            raise OSError(errno.EXDEV, "another file system")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", refuse)
+    # What stat says of the file system is another one each time.
+    command("stat", "date +%N")
+    assert come_next()
+    (etc / "deep").rmdir()
+    assert snapshot(etc) == before
+
+
+def test_the_next_run_does_what_a_killed_one_began(etc: Path, tmp_path: Path, notes: Path) -> None:
+    told = tmp_path / "told"
+    apply = shell(f"cat {etc}/site >> {told} || true")
+    (etc / "site").write_text("old\n")
+    die_in_check(etc=etc, apply=apply)
     assert (etc / "site").read_text() == "new\n"
     assert not told.exists()
     assert stat.S_IMODE(notes.stat().st_mode) == 0o700
 
     following = FileSet([wanted(etc / "site", "new\n")], [], [], apply)
-    assert following.paths == []
     assert following.pending
     following.commit()
-    assert told.read_text() == "told\n"
+    assert told.read_text() == "old\nnew\n"
     assert not FileSet([wanted(etc / "site", "new\n")], [], [], apply).pending
+    assert not notes.exists()
 
 
-def test_a_killed_run_is_the_business_of_those_who_tell_the_same_service(etc: Path, notes: Path) -> None:
-    die_in_check(etc, shell("true"))
-    FileSet([wanted(etc / "other", "")], [], [], shell("true; true")).commit()
+def test_who_can_not_be_told_is_told_by_those_who_tell_the_same_service(etc: Path, notes: Path) -> None:
+    die_in_check(etc=etc, apply=shell("false"))
+    FileSet([wanted(etc / "other", "")], [], [], shell("true")).commit()
+    assert os.listdir(etc) == ["other"]
     assert len(os.listdir(notes)) == 1
-    assert not FileSet([wanted(etc / "site", "new\n")], [], [], shell("true; true")).pending
-    assert not FileSet([wanted(etc / "site", "new\n")], [], [], []).pending
+    assert FileSet([], [], [], shell("false")).pending
+    assert not FileSet([wanted(etc / "other", "")], [], [], shell("true")).pending
+
+
+def test_a_living_run_is_left_alone(etc: Path, nginx_scripts: Path, command: Callable[[str, str], Path]) -> None:
+    """It may be the one that starts nginx."""
+    command("id", "echo 0")
+    FileSet([wanted(etc / "site", "new\n")], [], [], ["sh", str(nginx_scripts / "undo.sh")]).commit()
+    assert (etc / "site").read_text() == "new\n"
+
+
+def test_of_two_runs_one_waits_for_the_other(etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    child = os.fork()
+    if child == 0:
+        slowly = shell(f"touch {etc}/begun; sleep 1")
+        FileSet([wanted(etc / "site", "first\n")], [], slowly, []).commit()
+        os._exit(0)
+    while not (etc / "begun").exists():
+        time.sleep(0.01)
+    change = FileSet([wanted(etc / "site", "second\n")], [], shell(f"test ! -e {etc}/other"), [])
+    with monkeypatch.context() as patched:
+        patched.setattr(_undo, "PATIENCE", 0.2)
+        with pytest.raises(FileSetError, match="another run changes configuration files and does not come to its end"):
+            change.commit()
+    assert (etc / "site").read_text() == "first\n"
+    change.commit()
+    assert (etc / "site").read_text() == "second\n"
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_what_could_not_be_undone_is_not_begun(etc: Path, state: Path) -> None:
+    (etc / "directory").mkdir()
+    for name, error in (("two\nlines", ValueError), ("directory", OSError)):
+        change = FileSet([wanted(etc / "site", "new\n"), wanted(etc / name, "new\n")], [], shell("true"), [])
+        with pytest.raises(error):
+            change.commit()
+        assert os.listdir(etc) == ["directory"]
+        assert not state.exists()
+
+
+def test_units_that_are_as_before_are_read_again(
+    nginx_scripts: Path, tmp_path: Path, state: Path, command: Callable[[str, str], Path]
+) -> None:
+    command("id", "echo 0")
+    for name in ("mkdir", "mv", "rm", "sync", "rmdir", "stat"):
+        command(name, f"echo {name} >> {tmp_path}/calls")
+    command("systemctl", f'echo "systemctl $*" >> {tmp_path}/calls')
+    (state / "undo").mkdir(parents=True)
+    for path, reads in (("/etc/nginx/conf.d/shop.conf", False), ("/etc/systemd/system/nginx.service.d/x.conf", True)):
+        (state / "undo" / "list").write_text(f"- {path}\n")
+        subprocess.run(["sh", nginx_scripts / "undo.sh"], check=True)
+        calls = (tmp_path / "calls").read_text().splitlines()
+        assert (calls[-1] == "systemctl daemon-reload") == reads
 
 
 def test_a_take_over_that_fails_is_tried_again(etc: Path, tmp_path: Path) -> None:

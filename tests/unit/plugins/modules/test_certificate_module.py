@@ -14,7 +14,7 @@ from ansible.module_utils.basic import AnsibleModule
 from certificates import Issued
 from cryptography import x509
 
-from ansible_collections.wsgiops.flask.plugins.module_utils import _certificate, _file_set, _task_certificate
+from ansible_collections.wsgiops.flask.plugins.module_utils import _certificate, _task_certificate, _undo
 from ansible_collections.wsgiops.flask.plugins.modules import certificate
 
 Run = Callable[..., dict[str, t.Any]]
@@ -22,8 +22,7 @@ Arguments = dict[str, t.Any]
 
 
 @pytest.fixture
-def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accounts: object) -> Path:
-    monkeypatch.setattr(_file_set, "PENDING_DIRECTORY", str(tmp_path / "run"))
+def etc(tmp_path: Path, accounts: object) -> Path:
     directory = tmp_path / "etc"
     directory.mkdir()
     return directory
@@ -445,3 +444,15 @@ def test_a_host_without_openssl_is_told_what_it_lacks(etc: Path, arguments: Argu
     assert result["failed"]
     assert result["msg"] == "shop: the command openssl is not on this host; install the package openssl"
     assert os.listdir(etc) == []
+
+
+def test_a_pair_that_a_run_left_half_way_is_whole_again(directory: Path, given: Arguments, run_module: Run) -> None:
+    """Half of a new pair is none, and would be replaced."""
+    run_module(certificate, given)
+    before = [(directory / name).read_bytes() for name in ("certificate.pem", "key.pem")]
+    own = {**given, "mode": "acme", "lineage": str(directory / "none"), "certificate": None, "key": None}
+    with _undo.alone():
+        _undo.begin([str(directory / name) for name in ("certificate.pem", "key.pem")], [])
+        (directory / "key.pem").write_text(Issued("other").key)
+    run_module(certificate, own)
+    assert [(directory / name).read_bytes() for name in ("certificate.pem", "key.pem")] == before

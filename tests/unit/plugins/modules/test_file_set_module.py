@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.wsgiops.flask.plugins.module_utils import _file_set
+from ansible_collections.wsgiops.flask.plugins.module_utils import _file_set, _undo
 from ansible_collections.wsgiops.flask.plugins.modules import file_set
 from ansible_collections.wsgiops.flask.tests.unit.plugins.host import Front, Host, UnixServer
 
@@ -17,8 +17,7 @@ Run = Callable[..., dict[str, t.Any]]
 
 
 @pytest.fixture
-def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accounts: object) -> Path:
-    monkeypatch.setattr(_file_set, "PENDING_DIRECTORY", str(tmp_path / "run"))
+def etc(tmp_path: Path, accounts: object) -> Path:
     directory = tmp_path / "etc"
     directory.mkdir()
     (directory / "old").write_text("away\n")
@@ -138,3 +137,27 @@ def test_a_site_that_hands_nothing_on_is_taken_back(
 def test_where_a_client_meets_something_else_nothing_is_asked(arguments: dict[str, t.Any], run_module: Run) -> None:
     probe = {"name": "shop", "url": "", "host": "shop.example.com", "path": "/ready", "upstream": "/"}
     assert run_module(file_set, {**arguments, "probe": probe})["changed"]
+
+
+@pytest.fixture
+def cut_off(etc: Path, arguments: dict[str, t.Any]) -> str:
+    """A run has changed a file and died; says what stood there."""
+    (etc / "site").write_text("before\n")
+    with _undo.alone():
+        _undo.begin([str(etc / "site")], ["sh", "-c", f"cat {etc}/site >> {etc}/log"])
+        (etc / "site").write_text("half-way\n")
+    return "before\n"
+
+
+def test_what_a_run_left_half_way_is_undone_first(
+    etc: Path, arguments: dict[str, t.Any], run_module: Run, cut_off: str
+) -> None:
+    checked = run_module(file_set, arguments, check_mode=True)
+    assert checked["changed"]
+    assert (etc / "site").read_text() == "half-way\n"
+    # Neither of the two is about the other's files.
+    arguments["files"], arguments["absent"] = [], []
+    result = run_module(file_set, arguments)
+    assert (result["changed"], result["paths"]) == (True, [])
+    assert (etc / "site").read_text() == (etc / "log").read_text() == cut_off
+    assert not run_module(file_set, arguments)["changed"]
