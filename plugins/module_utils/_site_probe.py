@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
+import json
 import os
 import time
 import typing as t
 import urllib.parse
 
-from ansible_collections.wsgiops.flask.plugins.module_utils import _probe
+from ansible_collections.wsgiops.flask.plugins.module_utils import _files, _probe
 
 # Wrong answers in a row that tell a wrong site from an application that just changed its mind, and the seconds between
 # them: each may be a client's meanwhile.
@@ -34,6 +36,8 @@ class SiteProbe:
     :param path: path of the readiness route.
     :param status: with which the application says that it is ready.
     :param upstream: the unix socket through which nginx reaches the application.
+    :param guard: status with which nginx itself answers in front of the application, for want of a password, say, or in
+        maintenance; 0 where it does not.
     """
 
     name: str
@@ -42,6 +46,7 @@ class SiteProbe:
     path: str
     status: int
     upstream: str
+    guard: int = 0
 
     def problem(self) -> str:
         """What is wrong with the site, empty for nothing.
@@ -63,10 +68,12 @@ class SiteProbe:
         asked = "GET {0} through nginx ({1}, Host {2}) ".format(self.path, self.url, self.host)
         try:
             through = _probe.ask_front(self.url, self.path, self.host, TIMEOUT).status
-            if through in (self.status, TOO_MANY):
+            if through in (self.status, TOO_MANY, self.guard):
                 return ""
             answers = True
             asked += "was answered with status {0}".format(through)
+            if self.guard:
+                asked += " in the place of {0}".format(self.guard)
         except _probe.NoAnswer as error:
             answers = isinstance(error, _probe.TooSlow)
             asked += "got no answer ({0})".format(error)
@@ -82,6 +89,33 @@ class SiteProbe:
             return ""
         said = "{0}: nginx does not serve the application with this site: {1}; the application itself {2}"
         return said.format(self.name, asked, itself)
+
+
+class StandingSites:
+    """The sites that nginx has, each of which tells how it is asked: those that serve have to go on with it.
+
+    :param pattern: of the files in which they tell so, in JSON.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        self._pattern = pattern
+        self._serving: t.List[SiteProbe] = []
+
+    def look(self) -> None:
+        """See which of them serve now: what does not is no fault of what comes next."""
+        self._serving = [site for site in map(_told, sorted(glob.glob(self._pattern))) if site and not site.problem()]
+
+    def problem(self) -> str:
+        """What is wrong with one that served, empty for nothing."""
+        return next(filter(None, (site.problem() for site in self._serving)), "")
+
+
+def _told(path: str) -> t.Optional[SiteProbe]:
+    """What is in a file, ``None`` where that is of another version of this, or of somebody else."""
+    try:
+        return site_probe(json.loads(_files.read_text(path) or ""))
+    except (TypeError, ValueError, KeyError):
+        return None
 
 
 def site_probe(options: t.Mapping[str, t.Any]) -> t.Optional[SiteProbe]:

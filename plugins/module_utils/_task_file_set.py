@@ -38,9 +38,13 @@ OPTIONS: t.Dict[str, t.Any] = {
             "path": {"type": "str", "required": True},
             "status": {"type": "int", "default": 200},
             "upstream": {"type": "path", "required": True},
+            "guard": {"type": "int", "default": 0},
         },
     },
+    "probes": {"type": "path"},
 }
+
+MUTUALLY_EXCLUSIVE = [["probe", "probes"]]
 
 
 def perform(task: Task) -> t.Dict[str, t.Any]:
@@ -49,13 +53,16 @@ def perform(task: Task) -> t.Dict[str, t.Any]:
     absent += [path for path in params["absent_if_stock"] if _file_set.is_stock(path)]
     secret = [item["path"] for item in params["files"] if item["secret"] is not None]
     probe = _site_probe.site_probe(params["probe"]) if params["probe"] is not None else None
+    sites = _site_probe.StandingSites(params["probes"]) if params["probes"] is not None else None
     wanted = [_wanted(item) for item in params["files"] if item["content"] != ""]
     try:
         has_recovered = not task.check_mode and _file_set.recover()
-        transaction = _file_set.FileSet(wanted, absent, params["check"], params["apply"], secret, probe)
+        transaction = _file_set.FileSet(wanted, absent, params["check"], params["apply"], secret, probe or sites)
         changed = has_recovered or transaction.pending
         result = {"changed": changed, "paths": transaction.paths, "diff": transaction.diff()}
         if transaction.pending and not task.check_mode:
+            if sites is not None:
+                sites.look()
             transaction.commit()
     except (_file_set.FileSetError, KeyError, OSError, ValueError) as error:
         raise TaskError(str(error)) from error

@@ -34,6 +34,8 @@ PATIENCE = 180.0
 
 _NOTHING = "-"
 
+_BUSY = "another run changes configuration files on this host and does not come to its end{0}; nothing was changed"
+
 
 class BusyError(Exception):
     """Another run does not come to its end."""
@@ -83,13 +85,22 @@ def _locked() -> int:
                 return descriptor
         except BlockingIOError:
             if time.monotonic() >= deadline:
+                holder = _holder(os.fstat(descriptor).st_ino)
                 os.close(descriptor)
-                said = "{0}: another run changes configuration files and does not come to its end; nothing was changed"
-                raise BusyError(said.format(path)) from None
+                raise BusyError(_BUSY.format(holder)) from None
             time.sleep(0.1)
         except FileNotFoundError:
             pass
         os.close(descriptor)
+
+
+def _holder(inode: int) -> str:
+    """Who has the lock, in a message: by its line of /proc/locks (proc(5)), which ends in the inode and the range."""
+    for line in (_files.read_text("/proc/locks") or "").splitlines():
+        words = line.split()
+        if words[1] == "FLOCK" and words[5].endswith(":{0}".format(inode)):
+            return " (process {0})".format(words[4])
+    return ""
 
 
 def begin(paths: t.Sequence[str], apply: t.Sequence[str]) -> None:

@@ -13,7 +13,10 @@ description:
     asks whether it serves. When the check, the take-over or the probe fails, the previous files are back and the
     service is told so again.
   - One round trip for any number of files.
-  - A run that died before the take-over is finished by the next one, also when the files are as wanted by then.
+  - What stood there is on the disk before anything changes, and as long as there is no verdict. Of a run that died
+    before it, by a kill or a power cut, the next one puts everything back first; the role nginx does so too before
+    nginx starts, at boot say. Then the service is told, also when the files are as wanted by then.
+  - Runs that change files at the same time take turns.
 extends_documentation_fragment:
   - wsgiops.flask.transaction
 options:
@@ -90,6 +93,17 @@ options:
         description: Unix socket of the application, in the directory of its current release.
         type: path
         required: true
+      guard:
+        description: HTTP status with which nginx itself answers in front of the application, which is as good - 401
+          where it asks for a password, 503 in maintenance. 0 where it does not.
+        type: int
+        default: 0
+  probes:
+    description:
+      - Pattern of files, each with a O(probe) in JSON. Those of them that are well before the change have to be so
+        after the take-over, as with O(probe).
+      - For files that all sites share. Either this or O(probe).
+    type: path
 attributes:
   check_mode:
     description: Compares, runs none of the commands and asks nothing.
@@ -131,7 +145,11 @@ from ansible_collections.wsgiops.flask.plugins.module_utils import _task, _task_
 
 
 def main():
-    module = AnsibleModule(argument_spec=_task_file_set.OPTIONS, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec=_task_file_set.OPTIONS,
+        mutually_exclusive=_task_file_set.MUTUALLY_EXCLUSIVE,
+        supports_check_mode=True,
+    )
     _task.run(module, _task_file_set.perform)
 
 

@@ -101,12 +101,22 @@ RESERVED_HEADERS: t.Mapping[str, str] = {
     **{name.lower(): reason for reason, names in _HEADER_REASONS.items() for name in names.split()},
 }
 
-# What the template of the role nginx sets, or takes away, on the way to the application, in lower case: which client
-# and which address of the site it believes.
-PROXY_HEADERS = frozenset(
+# What the template of the role nginx sets on the way to the application, in lower case: which client and which address
+# of the site it believes.
+SET_HEADERS = frozenset(
     """
-    connection forwarded host upgrade x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-prefix
-    x-forwarded-proto x-forwarded-protocol x-forwarded-ssl x-real-ip x-request-id x-script-name
+    connection host upgrade x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-prefix x-forwarded-proto
+    x-real-ip x-request-id
+    """.split()
+)
+
+# What it takes away, as applications may believe it: __nginx_dropped_headers of the role.
+DROPPED_HEADERS = frozenset(
+    """
+    cf-connecting-ip fastly-client-ip forwarded front-end-https proxy true-client-ip x-client-ip x-cluster-client-ip
+    x-forwarded-by x-forwarded-path x-forwarded-protocol x-forwarded-scheme x-forwarded-server x-forwarded-ssl
+    x-forwarded-uri x-forwarded-user x-original-forwarded-for x-original-host x-original-url x-remote-user
+    x-rewrite-url x-script-name x-url-scheme
     """.split()
 )
 
@@ -115,7 +125,6 @@ RESERVED_DIRECTIVES: t.Mapping[str, t.Mapping[str, str]] = {
     "nginx_server_extra": {
         "listen": "the addresses are the role's; use tls for those of TLS",
         "server_name": "use domains",
-        "proxy_set_header": "the application's location has some, so nginx would ignore it; use nginx_location_extra",
     },
     "nginx_location_extra": {"proxy_pass": "the role leads to the application; use a location in nginx_server_extra"},
 }
@@ -472,7 +481,7 @@ def _extra_problems(key: str, text: str) -> list[str]:
     found = []
     try:
         for directive in directives(text):
-            rule = _directive_rule(key, directive)
+            rule = _directive_rule(key, directive, text)
             if rule:
                 found.append(f"{key}: {_in_line(directive.words[0], directive.line, rule)}")
     except ValueError as error:
@@ -484,23 +493,41 @@ def _in_line(what: str, line: int, rule: str) -> str:
     return f"{what!r} in line {line} is not accepted: {rule}"
 
 
-def _directive_rule(key: str, directive: Directive) -> str | None:
-    """The rule that a directive breaks, if it does; blocks inside the text are their author's."""
+def _directive_rule(key: str, directive: Directive, text: str) -> str | None:
+    """The rule that a directive of a text breaks, if it does; but for headers, blocks inside are their author's."""
     name, *arguments = directive.words
     if name == "add_header":
         return "one alone would take all other headers away from where it stands; use headers.extra"
     if name.endswith("_by_lua_block"):
         return f"what it holds is Lua, which is not read here; use {name.removesuffix('block')}file"
-    if directive.depth:
-        return None
-    if key == "nginx_location_extra" and name == "proxy_set_header" and arguments:
-        header = arguments[0]
-        return f"{header} tells the application what nginx knows, and the role sets it" if _is_own(header) else None
-    return RESERVED_DIRECTIVES[key].get(name)
+    if name == "proxy_set_header":
+        return _header_rule(key, directive.depth, arguments, text)
+    return None if directive.depth else RESERVED_DIRECTIVES[key].get(name)
 
 
-def _is_own(header: str) -> bool:
-    return header.lower() in PROXY_HEADERS
+def _header_rule(key: str, depth: int, arguments: t.Sequence[str], text: str) -> str | None:
+    """The rule that a header for the application breaks, if it does."""
+    if depth:
+        return (
+            "one alone would take all headers away from its block that say who the client is, and those that a client "
+            "sends itself would be believed; give it a variable outside of all blocks, which blocks may set"
+        )
+    header = arguments[0] if arguments else ""
+    if header.lower() in SET_HEADERS:
+        return f"{header} tells the application what nginx knows, and the role sets it"
+    if header.lower() in DROPPED_HEADERS:
+        return f"the role takes {header} away, as clients send it and applications believe it; use a name of your own"
+    if key == "nginx_server_extra" and not _hands_on(text):
+        return "the application's location has some, so nginx would ignore it; use nginx_location_extra"
+    return None
+
+
+def _hands_on(text: str) -> bool:
+    """Whether a block in a text leads somewhere; what can't be read is told anyway."""
+    try:
+        return any(directive.words[0] == "proxy_pass" and directive.depth for directive in directives(text))
+    except ValueError:
+        return False
 
 
 def directives(text: str) -> t.Iterator[Directive]:

@@ -258,6 +258,19 @@ def test_a_documented_source_is_the_source(role: str, name: str, option: dict[st
     assert said == ([] if name in COMPUTED else keys)
 
 
+@pytest.mark.parametrize("name", defaults("nginx"))
+def test_an_option_of_the_front_door_is_of_consequence_to_a_test(name: str) -> None:
+    """By its name, or by the key or variable that its default reads; the tests themselves show what it does."""
+    default = str(defaults("nginx")[name])
+    words = [
+        name,
+        *re.findall(r"(?:flask_app|\)\))\.(\w+)", default)[-1:],
+        *re.findall(r"\b(flask_(?!app)\w+)", default),
+    ]
+    paths = [*REPOSITORY.glob("molecule/*/tests/*.py"), REPOSITORY / "tests" / "unit" / "test_nginx_templates.py"]
+    assert any(re.search(rf"\b({'|'.join(words)})\b", path.read_text()) for path in paths)
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_an_option_is_the_same_at_every_entry_point(role: str) -> None:
     """Type, default and choices; the words may differ."""

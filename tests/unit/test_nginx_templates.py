@@ -4,14 +4,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import typing as t
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import nginx_lint
 import pytest
 
 from ansible_collections.wsgiops.flask.plugins.module_utils._layout import Layout
+from ansible_collections.wsgiops.flask.plugins.plugin_utils._front import DROPPED_HEADERS, SET_HEADERS
 from ansible_collections.wsgiops.flask.tests.unit.rendering import Render, rendering
 
 Keys = dict[str, t.Any]
@@ -19,6 +22,7 @@ Directives = Callable[..., list[str]]
 
 TLS = {"tls": {"mode": "self_signed"}}
 SITE = "lookup('ansible.builtin.template', 'site.conf.j2')"
+SHARED = "lookup('ansible.builtin.template', 'http.conf.j2')"
 DOORS = "lookup('ansible.builtin.template', 'catch_all.conf.j2')"
 
 # What nginx's hash of variables has room for in a bucket of 64 bytes (ngx_hash_init): a pointer, a length and the name,
@@ -90,9 +94,9 @@ def test_when_clients_are_told_to_come_again(directives: Directives, restart: di
         ({}, "proxy_read_timeout", ["35s"]),
         ({"timeout": 90}, "proxy_send_timeout", ["95s"]),
         ({"websockets": True}, "proxy_read_timeout", ["3600s"]),
-        ({}, "proxy_set_header Upgrade", ['""']),
-        ({"websockets": True}, "proxy_set_header Upgrade", ["$wsgiops_flask_upgrade"]),
-        ({"websockets": "no"}, "proxy_set_header Upgrade", ['""']),
+        ({}, "proxy_set_header Upgrade", ['""'] * 2),
+        ({"websockets": True}, "proxy_set_header Upgrade", ["$wsgiops_flask_upgrade"] * 2),
+        ({"websockets": "no"}, "proxy_set_header Upgrade", ['""'] * 2),
         ({}, "proxy_next_upstream", ["error"]),
         ({}, "keepalive_time", ["250ms"]),
         ({}, "keepalive_timeout", ["100ms"]),
@@ -107,6 +111,12 @@ def test_when_clients_are_told_to_come_again(directives: Directives, restart: di
         ({"rate_limit": {"rate": "20"}}, "limit_req_zone", ["$binary_remote_addr zone=app_shop_rate:10m rate=1200r/m"]),
         ({"rate_limit": {"rate": 5}}, "limit_req", ["zone=app_shop_rate burst=20 nodelay"]),
         ({"rate_limit": {"rate": 5, "burst": 0}}, "limit_req", ["zone=app_shop_rate"]),
+        ({}, '"429:"', ["1"]),
+        ({"rate_limit": {"rate": 20}}, '"429:"', ["1"]),
+        ({"rate_limit": {"rate": "0.3"}}, '"429:"', ["4"]),
+        ({"rate_limit": {"rate": 0.1}}, '"429:"', ["10"]),
+        ({"rate_limit": {"connections": 1}}, '"429:"', ["1"]),
+        ({}, "large_client_header_buffers", ["4 8k"]),
         ({}, "limit_conn", []),
         ({"rate_limit": {"connections": 7}}, "limit_conn", ["app_shop_connections 7"]),
         ({}, "deny", []),
@@ -125,11 +135,10 @@ def test_when_clients_are_told_to_come_again(directives: Directives, restart: di
             ["/opt/shop/current/code/shop/s/", "/etc/nginx/wsgiops-flask/_pages/"],
         ),
         (
-            {"static": [{"url": "/s/", "path": "s"}], **TLS},
+            {"prefix": "/a", **TLS, "maintenance": True},
             "return",
-            ["308 https://$host$request_uri"] * 2 + ["503", "502"],
+            ["308 https://$host$request_uri", "503", "308 /a/$is_args$args", "404"],
         ),
-        ({"static": [{"url": "/s/", "path": "s"}], "maintenance": True}, "return", ["503", "503"]),
         ({"static": [{"url": "/s/", "path": "s"}]}, "gzip_static", ["on"]),
         ({"static": [{"url": "/s/", "path": "s"}], "compression": "none"}, "gzip_static", []),
         ({}, "gzip", ["on"]),
@@ -145,7 +154,7 @@ def test_when_clients_are_told_to_come_again(directives: Directives, restart: di
         ({}, "alias", ["/etc/nginx/wsgiops-flask/_pages/"]),
         ({"prefix": "/a/b"}, "proxy_pass", ["http://app_shop$app_shop_path"]),
         ({"prefix": "/a.b"}, '"~^/a\\\\.b(/.*)$"', ["$1"]),
-        ({"prefix": "/a/b"}, "proxy_set_header X-Forwarded-Prefix", ['"/a/b"']),
+        ({"prefix": "/a/b"}, "proxy_set_header X-Forwarded-Prefix", ['"/a/b"'] * 2),
         ({}, "proxy_pass", ["http://app_shop"]),
         ({}, "server", ["unix:/opt/shop/current/socket"]),
         ({}, "if ($host", []),
@@ -209,6 +218,47 @@ def test_the_door_to_unknown_hosts_is_closed_where_there_is_one(
     assert ("ssl_reject_handshake on;" in found) == bool(https)
 
 
+# Every key that adds something to a site.
+FULL: Keys = {
+    **nginx_lint.KEYS,
+    "name": "full",
+    "tls": {**nginx_lint.KEYS["tls"], "mode": "acme"},
+    "compression": "brotli",
+}
+
+
+@pytest.mark.parametrize("more", [{}, {"maintenance": True}])
+def test_no_location_has_headers_of_its_own(render: Render, more: Keys) -> None:
+    """It would have none of the server's."""
+    found = render(SITE, {**FULL, **more}, nginx_version="1.26")
+    assert len(re.findall(r"^    location ", found, re.MULTILINE)) > 5
+    assert len(re.findall(r"^    add_header ", found, re.MULTILINE)) == found.count("add_header") == 9
+
+
+def test_gixy_finds_nothing(render: Render, tmp_path: Path) -> None:
+    """Nor in what no host of the tests has: modules for brotli, and an authority of the Internet."""
+    sites: dict[str, Keys] = {
+        "full": FULL,
+        "resting": {**FULL, "domains": ["resting.example.com"], "maintenance": True},
+        "safe": {"domains": ["safe.example.com"], **TLS},
+        "plain": {},
+    }
+    texts = {name: render(SITE, {**keys, "name": name}, nginx_version="1.26") for name, keys in sites.items()}
+    texts["doors"] = render(DOORS, {}, flask_apps=[FULL], nginx_version="1.26")
+    texts["http"] = render(SHARED, {}, nginx_status_address="127.0.0.1:8081")
+    for name, text in texts.items():
+        (tmp_path / f"{name}.conf").write_text(nginx_lint.readable(text))
+    (tmp_path / "nginx").write_text("events {}\nhttp {\n    include *.conf;\n}\n")
+    found = nginx_lint.findings(tmp_path / "nginx")
+    assert {Path(finding["file"]).parent for finding in found} == {tmp_path}
+    nginx_lint.assert_nothing_serious(found)
+
+
+def test_there_is_no_stapling(render: Render) -> None:
+    """Public authorities have no responder any more."""
+    assert "stapling" not in render(SITE, FULL, nginx_version="1.26") + render(DOORS, {}, flask_apps=[FULL])
+
+
 def test_headers_are_those_of_the_server_alone(render: Render) -> None:
     """A location with one of its own would have none of these."""
     found = render(SITE, {**TLS, "headers": {"content_security_policy": 'a "b" \\c', "frame_options": ""}})
@@ -216,6 +266,67 @@ def test_headers_are_those_of_the_server_alone(render: Render) -> None:
     assert "add_header" not in inside
     assert r'"" "a \"b\" \\c";' in found
     assert "X-Frame-Options" not in found
+
+
+@pytest.mark.parametrize("keys", [{}, {"websockets": True, "prefix": "/shop", "trusted_proxies": ["10.0.0.0/8"]}])
+def test_every_location_tells_the_same(render: Render, keys: Keys) -> None:
+    """That of the application by itself, as further headers in it would take the server's away."""
+    extra = {"nginx_server_extra": "# extra", "nginx_location_extra": "proxy_set_header X-Extra a;"}
+    found = render(SITE, {**keys, **extra})
+    header = re.compile(r"^ *proxy_set_header (\S+) .*;$", re.MULTILINE)
+    before, _mark, after = found.partition("    # extra\n")
+    told = header.findall(before)
+    assert {name.lower() for name in told} == SET_HEADERS | DROPPED_HEADERS
+    assert len(set(told)) == len(told)
+    assert header.findall(after) == [*told, "X-Extra"]
+    lines = [[line.strip() for line in part.splitlines() if "proxy_set_header" in line] for part in (before, after)]
+    assert lines[0] == lines[1][:-1]
+
+
+ACME_PATH = "/.well-known/acme-challenge/x"
+DOOR = re.compile(r"^map \"\$app_shop_scheme \$uri\" \$app_shop_door \{\n((?:    .*;\n)+)\}$", re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("keys", "answers"),
+    [
+        ({}, None),
+        ({"tls": {"mode": "self_signed", "redirect": False}}, None),
+        (
+            TLS,
+            {"http /": "tls", "https /": "", "http /.well-known/acme-challenge/x": "tls", "http /.wsgiops-flask/x": ""},
+        ),
+        (
+            {"tls": {"mode": "acme"}},
+            {"http /": "tls", "http /.well-known/acme-challenge/x": "", "http /.well-known": "tls"},
+        ),
+        ({"maintenance": True}, {"http /": "rest", "http /s/x": "rest", "http /.wsgiops-flask/x": ""}),
+        (
+            {"tls": {"mode": "acme"}, "maintenance": True},
+            {
+                "http /": "tls",
+                "https /": "rest",
+                "http /.well-known/acme-challenge/x": "",
+                "https /.wsgiops-flask/x": "",
+            },
+        ),
+    ],
+    ids=str,
+)
+def test_what_holds_before_any_location(render: Render, keys: Keys, answers: dict[str, str] | None) -> None:
+    """As nginx reads a map: the first pattern that is found, and the default."""
+    found = DOOR.findall(render(SITE, keys))
+    if answers is None:
+        assert found == []
+        return
+    [body] = found
+    rows = [line.strip().removesuffix(";").split(" ") for line in body.splitlines()]
+    assert rows[0] == ["volatile"]
+    assert rows[1][0] == "default"
+    patterns = {" ".join(row[:-1]).strip('"').removeprefix("~"): row[-1].strip('"') for row in rows[2:]}
+    for asked, answer in answers.items():
+        matching = [value for pattern, value in patterns.items() if re.search(pattern, asked)]
+        assert [*matching, rows[1][1].strip('"')][0] == answer, asked
 
 
 def test_variables_have_room_in_nginx(render: Render) -> None:
@@ -253,6 +364,40 @@ def test_own_pages_stand_in_the_place_of_the_others(directives: Directives, tmp_
 def test_the_site_tells_where_probes_meet_the_application(render: Render, keys: Keys, url: str) -> None:
     [told] = [file for file in render("__nginx_files", keys) if file["path"] == Layout("shop").nginx_front_url]
     assert told["content"] == (f"{url}\nshop.example.com\n" if url else "\n")
+
+
+USERS: Keys = {"access": {"users": {"a": "$6$b"}}}
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({}, {}),
+        ({"domains": ["a.example", "b.example"], "name": "desk"}, {"name": "desk", "host": "a.example"}),
+        ({"prefix": "/shop"}, {"url": "http://127.0.0.1/shop"}),
+        ({"health": {"ready": "/up", "status": 204}}, {"path": "/up", "status": 204}),
+        ({"maintenance": True}, {"guard": 503}),
+        ({**TLS, **USERS}, {"guard": 401, "url": "https://127.0.0.1"}),
+        ({**TLS, **USERS, "maintenance": True}, {"guard": 503, "url": "https://127.0.0.1"}),
+    ],
+    ids=str,
+)
+def test_how_a_changed_site_is_asked(render: Render, keys: Keys, told: Keys) -> None:
+    wanted = {
+        "name": "shop",
+        "url": "http://127.0.0.1",
+        "host": "shop.example.com",
+        "path": "/ready",
+        "status": 200,
+        "upstream": f"/opt/{keys.get('name', 'shop')}/current/socket",
+        "guard": 0,
+        **told,
+    }
+    assert render("__nginx_site_arguments", keys)["probe"] == wanted
+    assert json.loads(files(render, keys)["probe.json"]) == wanted
+    assert render("__nginx_shared_arguments", keys)["probes"] == "/etc/nginx/wsgiops-flask/*/probe.json"
+    assert render("__nginx_site_arguments", keys, nginx_probe=False)["probe"] is None
+    assert "probe.json" in {Path(path).name for path in gone(render, keys, nginx_probe=False)}
 
 
 @pytest.mark.parametrize(
@@ -353,13 +498,13 @@ CHALLENGE = r"\n    location \^~ /\.well-known/acme-challenge/ \{\n((?:        .
 
 def files(render: Render, keys: Keys) -> dict[str, str]:
     """Texts of the application's files by name."""
-    return {Path(file["path"]).name: file["content"] for file in render("__nginx_files", keys) if file["content"]}
+    return {Path(file["path"]).name: file["content"] for file in render("__nginx_files", keys) if file.get("content")}
 
 
-def gone(render: Render, keys: Keys) -> set[str]:
+def gone(render: Render, keys: Keys, **variables: t.Any) -> set[str]:
     """Paths of what is not to be there."""
-    empty = {file["path"] for file in render("__nginx_files", keys) if file.get("content") == ""}
-    return empty | set(render("__nginx_files_gone", keys))
+    empty = {file["path"] for file in render("__nginx_files", keys, **variables) if file.get("content") == ""}
+    return empty | set(render("__nginx_files_gone", keys, **variables))
 
 
 def settings(text: str) -> dict[str, str]:

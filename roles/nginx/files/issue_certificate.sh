@@ -76,6 +76,10 @@ if ! cmp -s "$lineage/fullchain.pem" "$certificate" || ! cmp -s "$lineage/privke
   sync "$work/new-certificate" "$work/new-key"
   cp -p "$certificate" "$work/old-certificate"
   cp -p "$key" "$work/old-key"
+  sync "$work/old-certificate" "$work/old-key"
+  # From here on undo.sh has something to put back.
+  : >"$work/both"
+  sync "$work"
 
   replaced=true
   mv -f "$work/new-key" "$key"

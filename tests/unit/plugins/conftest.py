@@ -109,6 +109,7 @@ def nginx_scripts(repository: Path, tmp_path: Path, notes: Path, systemd: Path) 
         "/etc/nginx/wsgiops-flask/_keep_nginx.sh": str(directory / "keep_nginx.sh"),
         "/etc/nginx/wsgiops-flask/_stopped": str(tmp_path / "stopped"),
         "/etc/nginx/wsgiops-flask/_undo.sh": str(directory / "undo.sh"),
+        "sites=/etc/nginx/wsgiops-flask": f"sites={tmp_path}",
         "/var/lib/wsgiops.flask": str(notes.parent / "state"),
         "$HOME/.local/state/wsgiops.flask": str(notes.parent / "state"),
         "own:-/etc/nginx": f"own:-{tmp_path}",

@@ -272,3 +272,66 @@ def test_it_wants_one_directory(repository: Path) -> None:
     script = repository / "roles" / "nginx" / "files" / "issue_certificate.sh"
     done = subprocess.run(["sh", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "usage: issue_certificate.sh DIRECTORY\n")
+
+
+# --- one that was interrupted -------------------------------------------------------------------------------------
+
+
+def start_nginx(nginx_scripts: Path) -> str:
+    """What is done before nginx starts, and what that says."""
+    done = subprocess.run(["sh", nginx_scripts / "undo.sh"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_a_pair_of_which_nobody_knows_whether_nginx_likes_it_goes_before_nginx_starts(
+    directory: Path, issued: Issued, run: Run, behave: Behave, nginx_scripts: Path, command: Callable[[str, str], Path]
+) -> None:
+    before = pair(directory)
+    command("nginx", "kill -9 $PPID")
+    assert run().returncode == -9
+    assert pair(directory) == (issued.certificate, issued.key)
+    said = start_nginx(nginx_scripts)
+    assert said == f"{directory}/certificate.pem: as before an issue that did not come to its end\n"
+    assert pair(directory) == before
+    assert (mode(directory / "certificate.pem"), mode(directory / "key.pem")) == (0o644, 0o600)
+    assert sorted(os.listdir(directory)) == ["acme", "certbot.ini", "certificate.pem", "key.pem"]
+    assert start_nginx(nginx_scripts) == ""
+    behave()
+    assert run().returncode == 0
+    assert pair(directory) == (issued.certificate, issued.key)
+
+
+@pytest.mark.parametrize("kept", [("old-key", "old-certificate"), ("old-certificate",), ()])
+def test_half_a_pair_is_whole_again_however_far_that_came(
+    directory: Path, issued: Issued, nginx_scripts: Path, kept: tuple[str, ...]
+) -> None:
+    """As after a power cut between two renames, of the new ones or of the old ones."""
+    before = pair(directory)
+    work = directory / ".issue.abcdef"
+    work.mkdir()
+    (work / "both").touch()
+    (directory / "certificate.pem").rename(work / "old-certificate")
+    (directory / "key.pem").rename(work / "old-key")
+    for name, target, text in (
+        ("old-key", "key.pem", issued.key),
+        ("old-certificate", "certificate.pem", issued.certificate),
+    ):
+        if name in kept:
+            (directory / target).write_text(text)
+        else:
+            (work / name).rename(directory / target)
+    start_nginx(nginx_scripts)
+    assert pair(directory) == before
+    assert not work.exists()
+
+
+def test_a_living_issue_is_left_alone(directory: Path, nginx_scripts: Path) -> None:
+    (directory / ".issue.abcdef").mkdir()
+    descriptor = os.open(directory, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    start_nginx(nginx_scripts)
+    assert (directory / ".issue.abcdef").exists()
+    os.close(descriptor)
+    start_nginx(nginx_scripts)
+    assert not (directory / ".issue.abcdef").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import threading
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.wsgiops.flask.plugins.module_utils import _site_probe
-from ansible_collections.wsgiops.flask.plugins.module_utils._site_probe import SiteProbe, site_probe
+from ansible_collections.wsgiops.flask.plugins.module_utils._site_probe import SiteProbe, StandingSites, site_probe
 from ansible_collections.wsgiops.flask.tests.unit.plugins.host import Behaviour, UnixServer
 
 HOST = "shop.example.com"
@@ -147,3 +148,44 @@ def test_without_an_address_there_is_no_probe() -> None:
     options = {"name": "shop", "host": HOST, "path": "/ready", "status": 200, "upstream": "/opt/shop/current/socket"}
     assert site_probe({**options, "url": ""}) is None
     assert site_probe({**options, "url": "http://127.0.0.1"}) == SiteProbe(**options, url="http://127.0.0.1")
+
+
+@pytest.mark.parametrize("guard", [401, 503])
+@pytest.mark.parametrize(("status", "is_well"), [("guard", True), (200, True), (429, True), (500, False), (403, False)])
+def test_what_nginx_answers_in_front_of_the_application_is_as_good(
+    upstream: str, guard: int, status: int | str, is_well: bool
+) -> None:
+    """Nothing else is: a site that asks for a password, or rests, can be wrong like any other."""
+    with application(upstream, 200):
+        problem = Nginx(guard if status == "guard" else int(status)).probe(upstream, guard=guard).problem()
+    assert (problem == "") == is_well
+    assert is_well or f"was answered with status {status} in the place of {guard}; the" in problem
+
+
+# --- all sites of a host ------------------------------------------------------------------------------------------
+
+
+def tell(directory: Path, name: str, url: str, upstream: str) -> None:
+    told = {"name": name, "url": url, "host": HOST, "path": "/ready", "status": 200, "upstream": upstream}
+    (directory / name).mkdir()
+    (directory / name / "probe.json").write_text(json.dumps(told))
+
+
+def test_sites_that_served_go_on_with_it(tmp_path: Path, upstream: str) -> None:
+    with application(upstream, 200):
+        tell(tmp_path, "broken", Nginx(500).url, upstream)
+        tell(tmp_path, "nowhere", "", upstream)
+        tell(tmp_path, "shop", Nginx(200, 200, 500).url, upstream)
+        for name, text in (("text", "x"), ("other", "{}"), ("list", "[]"), ("newer", '{"url": "http://x", "more": 1}')):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "probe.json").write_text(text)
+        sites = StandingSites(f"{tmp_path}/*/probe.json")
+        sites.look()
+        assert sites.problem() == ""
+        assert sites.problem().startswith("shop: nginx does not serve the application with this site: ")
+
+
+def test_a_host_without_sites_has_nothing_to_ask(tmp_path: Path) -> None:
+    sites = StandingSites(f"{tmp_path}/*/probe.json")
+    sites.look()
+    assert sites.problem() == ""

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 from __future__ import annotations
 
+import json
 import os
 import typing as t
 from collections.abc import Callable
@@ -131,6 +132,31 @@ def test_a_site_that_hands_nothing_on_is_taken_back(
     for changed in (True, False):
         assert run_module(file_set, arguments)["changed"] is changed
         assert len(front.requests) == asked + 1
+    server.close()
+
+
+def test_what_all_sites_share_is_taken_back_when_one_serves_no_more(
+    host: Host, front: Front, arguments: dict[str, t.Any], etc: Path, run_module: Run
+) -> None:
+    server = UnixServer(host.layout.upstream)
+    server.serve()
+    probe = {"name": "shop", "url": front.url, "host": "shop.example.com", "path": "/ready", "status": 200}
+    (etc / "shop.json").write_text(json.dumps({**probe, "upstream": host.layout.upstream}))
+    arguments["probes"] = f"{etc}/*.json"
+    assert run_module(file_set, arguments, check_mode=True)["changed"]
+    assert front.requests == []
+    arguments["apply"] = ["sh", "-c", f"[ ! -e {etc}/site ] || touch {etc}/taken-over"]
+
+    # It is asked before, too.
+    answer = front.answer
+    front.answer = lambda *asked: (404, "") if (etc / "taken-over").exists() else answer(*asked)  # type: ignore
+    result = run_module(file_set, arguments)
+    assert "shop: nginx does not serve the application" in result["msg"]
+    assert not (etc / "site").exists()
+
+    # What did not serve before is no reason.
+    assert run_module(file_set, arguments)["changed"]
+    assert (etc / "site").exists()
     server.close()
 
 

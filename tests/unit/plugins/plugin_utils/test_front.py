@@ -11,7 +11,6 @@ import yaml
 
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._front import (
     LARGEST_PAGE,
-    PROXY_HEADERS,
     RESERVED_HEADERS,
     Directive,
     directives,
@@ -759,11 +758,6 @@ def test_code_in_lua_is_not_read(check: Check, key: str) -> None:
         ("nginx_server_extra", "listen 8080;", "the addresses are the role's; use tls for those of TLS"),
         ("nginx_server_extra", "server_name a.example;", "use domains"),
         (
-            "nginx_server_extra",
-            "proxy_set_header X-Shop a;",
-            "the application's location has some, so nginx would ignore it; use nginx_location_extra",
-        ),
-        (
             "nginx_location_extra",
             "proxy_pass http://127.0.0.1:8000;",
             "the role leads to the application; use a location in nginx_server_extra",
@@ -776,26 +770,50 @@ def test_directives_of_the_role(check: Check, key: str, text: str, rule: str) ->
     assert check(**{key: f"location /x {{ {text} }}"}) == []
 
 
-def test_the_tests_know_all_headers_of_the_role() -> None:
-    assert {
-        "host", "connection", "upgrade", "forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host",
-        "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-protocol", "x-forwarded-ssl", "x-request-id",
-        "x-real-ip", "x-script-name",
-    } == PROXY_HEADERS  # fmt: skip
-
-
-@pytest.mark.parametrize("header", ["Host", "X-Forwarded-For", "x-forwarded-prefix", "FORWARDED", "X-Request-ID"])
-def test_headers_of_the_role(check: Check, header: str) -> None:
+@pytest.mark.parametrize("key", ["nginx_server_extra", "nginx_location_extra"])
+@pytest.mark.parametrize("header", ["Host", "X-Forwarded-For", "x-forwarded-prefix", "X-Request-ID", "connection"])
+def test_headers_of_the_role(check: Check, key: str, header: str) -> None:
     rule = f"{header} tells the application what nginx knows, and the role sets it"
     for written in (header, f'"{header}"', f"'{header}'"):
-        assert check(nginx_location_extra=f"\nproxy_set_header {written} a;") == [
-            f"nginx_location_extra: 'proxy_set_header' in line 2 is not accepted: {rule}"
+        assert check(**{key: f"\nproxy_set_header {written} a;"}) == [
+            f"{key}: 'proxy_set_header' in line 2 is not accepted: {rule}"
         ]
-    assert check(nginx_location_extra=f"location /x {{ proxy_set_header {header} a; }}") == []
+
+
+@pytest.mark.parametrize("header", ["FORWARDED", "X-Remote-User", "cf-connecting-ip"])
+def test_headers_that_the_role_takes_away(check: Check, header: str) -> None:
+    rule = f"the role takes {header} away, as clients send it and applications believe it; use a name of your own"
+    assert check(nginx_location_extra=f"proxy_set_header {header} $http_x;") == [
+        f"nginx_location_extra: 'proxy_set_header' in line 1 is not accepted: {rule}"
+    ]
+
+
+@pytest.mark.parametrize("key", ["nginx_server_extra", "nginx_location_extra"])
+@pytest.mark.parametrize(
+    "text", ["location /x { %s proxy_pass a; }", "if ($x) { %s }", "location /x { if ($x) { %s } }"]
+)
+def test_a_block_with_a_header_of_its_own_would_have_no_other(check: Check, key: str, text: str) -> None:
+    rule = (
+        "one alone would take all headers away from its block that say who the client is, and those that a client "
+        "sends itself would be believed; give it a variable outside of all blocks, which blocks may set"
+    )
+    assert check(**{key: text % "proxy_set_header X-Shop a;"}) == [
+        f"{key}: 'proxy_set_header' in line 1 is not accepted: {rule}"
+    ]
 
 
 def test_further_headers_for_the_application(check: Check) -> None:
     assert check(nginx_location_extra="proxy_set_header X-Country $country; proxy_set_header;") == []
+    assert check(nginx_location_extra="proxy_set_header X-A $a; location /x { set $a 1; proxy_pass a; }") == []
+
+
+def test_further_headers_of_the_server_are_for_locations_that_hand_on(check: Check) -> None:
+    rule = "the application's location has some, so nginx would ignore it; use nginx_location_extra"
+    for text in ("proxy_set_header X-Shop a;", "proxy_set_header X-Shop a; location /x { return 204; }"):
+        assert check(nginx_server_extra=text) == [
+            f"nginx_server_extra: 'proxy_set_header' in line 1 is not accepted: {rule}"
+        ]
+    assert check(nginx_server_extra='set $a ""; proxy_set_header X-A $a; location /x { set $a 1; proxy_pass a; }') == []
 
 
 def test_directives_that_are_fine_elsewhere(check: Check) -> None:
