@@ -16,7 +16,10 @@ PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 class Issued:
-    """A certificate and its key, from ``begins`` to ``ends`` days from now; without an issuer it signs itself."""
+    """A certificate and its key, from ``begins`` to ``ends`` days from now; without an issuer it signs itself.
+
+    :param revoked: URL of the list that tells which certificates of the issuer are revoked.
+    """
 
     def __init__(
         self,
@@ -27,6 +30,7 @@ class Issued:
         issuer: Issued | None = None,
         key: PrivateKey | None = None,
         authority: bool = False,
+        revoked: str = "",
     ) -> None:
         now = datetime.datetime.now(datetime.UTC)
         self.private_key = key or ec.generate_private_key(ec.SECP256R1())
@@ -44,6 +48,9 @@ class Issued:
         )
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), False)
+        if revoked:
+            point = x509.DistributionPoint([x509.UniformResourceIdentifier(revoked)], None, None, None)
+            builder = builder.add_extension(x509.CRLDistributionPoints([point]), False)
         certificate = builder.sign((issuer or self).private_key, hashes.SHA256())
         self.certificate = certificate.public_bytes(serialization.Encoding.PEM).decode()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 import socket
 import ssl
@@ -151,6 +152,59 @@ def test_the_timer_renews_what_is_due_without_a_lost_request(shop, shops, trusti
         one.run("sh -c %s", f"sed -i /renew_before_expiry/d {DIRECTORY}/acme/*/renewal/shop.conf")
 
 
+# It answers what no authority would, with the authority's own certificate.
+NONSENSE = """
+import http.server, ssl
+class Nonsense(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html>It works!</html>")
+    do_POST = do_HEAD = do_GET
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("/srv/authority/server.pem", "/srv/authority/server.key")
+server = http.server.HTTPServer(("127.0.0.1", 14000), Nonsense)
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+"""
+
+
+def fails_to_renew(one):
+    """The timer's service fails, and says of what; nothing else changes."""
+    before = in_place(one)
+    with one.host.sudo():
+        assert one.host.run("systemctl start %s.service", SERVICE).failed
+    assert in_place(one) == before
+    assert https(one).status == 200
+    return one.run(f"journalctl --quiet --output=cat --lines=30 --unit={SERVICE}.service")
+
+
+def test_a_renewal_that_fails_is_tried_again(shop, shops, answering, trusting):
+    """An authority that is down, that fails to issue, and that talks nonsense; the site goes on with what it has."""
+    shop.serve(tls=ACME)
+    for one in shops:
+        context = trusting[one.inventory_name]
+        before = in_place(one)
+        one.run("sh -c %s", f"sed -i '1i renew_before_expiry = 365 days' {DIRECTORY}/acme/*/renewal/shop.conf")
+        one.run("systemctl stop authority.service")
+        assert "certbot failed; it is as before" in fails_to_renew(one)
+        one.run("sh -c %s", f"cat >/srv/nonsense.py <<'END'\n{NONSENSE}END")
+        one.run("systemd-run --quiet --collect --unit=nonsense python3 /srv/nonsense.py")
+        assert "certbot failed; it is as before" in fails_to_renew(one)
+        one.run("systemctl stop nonsense.service")
+        one.run("systemctl start authority.service")
+        one.run("sh -c %s", "echo nonsense >/srv/authority/days")
+        try:
+            assert "certbot failed; it is as before" in fails_to_renew(one)
+        finally:
+            one.run("sh -c %s", "echo 90 >/srv/authority/days")
+        assert_issued(one, context, [DOMAIN])
+        one.run("systemctl start %s.service", SERVICE)
+        assert in_place(one) != before
+        assert_issued(one, context, [DOMAIN])
+        one.run("sh -c %s", f"sed -i /renew_before_expiry/d {DIRECTORY}/acme/*/renewal/shop.conf")
+
+
 def test_other_domains_are_another_certificate_whatever_else_the_site_refuses(shop, shops, trusting):
     shop.serve(tls=ACME)
     hashed = "$6$salt$egUxKNxDs8kPfh8iPMNcosMhb2eWah6d3R44JDm5Rj/j/XWR5E33QPd0YmHXoDHOIDR6kL5D3JcQcz0O8FHE00"
@@ -169,6 +223,19 @@ def test_other_domains_are_another_certificate_whatever_else_the_site_refuses(sh
         assert {(answer.status, answer.body, answer.headers["Content-Type"]) for answer in answers} == {
             (200, "it\n", "text/plain")
         }
+        # Whoever asks for something else there, or in somebody else's name, gets nothing.
+        out = (
+            "/../../certbot.ini",
+            "/%2e%2e/%2e%2e/%2e%2e/certbot.ini",
+            "/..%2f..%2fcertbot.ini",
+            "../token",
+            "//etc/passwd",
+        )
+        for path in out:
+            answer = traffic.get(one.address, f"/.well-known/acme-challenge{path}", DOMAIN)
+            assert answer.status in {308, 400, 404}, path
+        with pytest.raises(http.client.RemoteDisconnected):
+            traffic.get(one.address, "/.well-known/acme-challenge/token", "evil.example")
         one.run("rm -r %s", f"{DIRECTORY}/acme/webroot/.well-known")
     shop.site(domains=[DOMAIN], tls=ACME)
     for one in shops:
@@ -237,5 +304,6 @@ def test_an_application_that_goes_leaves_nothing(shop, shops):
     controller.playbook("--limit", ",".join(shop.hosts), "-e", '{"flask_apps": [{"name": "shop", "state": "absent"}]}')
     for one in shops:
         assert leftovers(one) == []
-        everything = "ls -d /etc/nginx/wsgiops-flask /etc/systemd/system/wsgiops-flask* 2>/dev/null || true"
+        places = "/etc/nginx/wsgiops-flask /etc/systemd/system/wsgiops-flask* /etc/systemd/system/nginx.service.wants"
+        everything = f"ls -d {places} /var/lib/wsgiops.flask 2>/dev/null || true"
         assert one.run("sh -c %s", everything) == ""

@@ -10,8 +10,22 @@ import pytest
 from hostlab import controller
 from hostlab.deployment import Deployment
 from hostlab.fixtures import deployment, shops
+from hostlab.host import AppOnHost
 
-__all__ = ["app", "believed_address", "serve", "shop", "shops"]
+__all__ = ["app", "believed_address", "kind_keys", "seen", "serve", "shop", "shops", "sites"]
+
+# Kinds of sites that hand requests on, each by an application of its name.
+TLS = {"mode": "self_signed"}
+KINDS = {
+    "plain": {},
+    "pathed": {"prefix": "/shop", "tls": TLS},
+    "trusting": {},
+    "open": {"buffering": False, "websockets": True, "domains": ["open.example.com", "*.open.example.com"]},
+    "tls": {
+        "tls": {**TLS, "http3": True},
+        "nginx_server_extra": "location /own/ { proxy_pass http://unix:/opt/tls/current/socket:/audit/; }",
+    },
+}
 
 ROUTES = """
 import json, os
@@ -86,3 +100,37 @@ def believed_address(shops) -> dict[str, str]:
     """The address from which the tests' requests come, by host."""
     of_login = "ss --no-header --tcp state established sport = :22 | awk '{print $NF}' | head -n 1"
     return {one.inventory_name: one.run("sh -c %s", of_login).rsplit(":", 1)[0] for one in shops}
+
+
+@pytest.fixture(scope="session")
+def kind_keys() -> dict[str, dict[str, Any]]:
+    return KINDS
+
+
+@pytest.fixture(scope="session")
+def sites(app, believed_address) -> Callable[..., list[dict[str, Any]]]:
+    """A function that gives an application of each kind, with keys of their server, and further ones by name."""
+    trusted = sorted(set(believed_address.values()))
+
+    def entries(server: dict[str, Any], **more: dict[str, Any]) -> list[dict[str, Any]]:
+        # An upgraded connection would take a sync worker.
+        upgrading = {"worker_class": "gthread"} if server.get("worker_class") == "sync" else {}
+        special = {"trusting": {"trusted_proxies": trusted}, "open": upgrading}
+        return [
+            app(name, **{**keys, **server, **special.get(name, {}), **more.get(name, {})})
+            for name, keys in KINDS.items()
+        ]
+
+    return entries
+
+
+@pytest.fixture(scope="session")
+def seen() -> Callable[..., list[dict[str, Any]]]:
+    """A function that gives every request that got to an application since the last call."""
+
+    def read(one: AppOnHost, name: str) -> list[dict[str, Any]]:
+        path = f"/var/lib/{name}/seen"
+        text = one.run("sh -c %s", f"if [ -e {path} ]; then cat {path}; rm {path}; fi")
+        return [json.loads(line) for line in text.splitlines()]
+
+    return read

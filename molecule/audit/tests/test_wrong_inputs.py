@@ -13,6 +13,8 @@ from hostlab.nginx import state
 DOMAIN = "shop.example.com"
 TLS = {"mode": "self_signed"}
 CLEAR = "clear-text-password"
+HASH = "$6$salt$egUxKNxDs8kPfh8iPMNcosMhb2eWah6d3R44JDm5Rj/j/XWR5E33QPd0YmHXoDHOIDR6kL5D3JcQcz0O8FHE00"
+GUARDED = {"tls": TLS, "access": {"users": {"alice": HASH}}}
 KEY = Issued("shop.example.com").key
 CERTIFICATE = Issued("shop.example.com").certificate
 
@@ -73,6 +75,11 @@ WRONG = [
     ({"nginx_server_extra": "add_header X-A b;"}, "nginx_server_extra: 'add_header' in line 1"),
     ({"nginx_location_extra": "proxy_pass http://127.0.0.1;"}, "nginx_location_extra: 'proxy_pass' in line 1"),
     ({"nginx_location_extra": "proxy_set_header Host evil;"}, "nginx_location_extra: 'proxy_set_header' in line 1"),
+    ({"nginx_location_extra": "proxy_set_header Forwarded a;"}, "nginx_location_extra: 'proxy_set_header' in line 1"),
+    (
+        {"nginx_server_extra": "location /a {\nproxy_set_header X-A a; proxy_pass http://127.0.0.1; }"},
+        "nginx_server_extra: 'proxy_set_header' in line 2",
+    ),
     ({"nginx_location_extra": 'return 200 "a;'}, "nginx_location_extra: "),
     ({"proxies": ["10.0.0.1"]}, "proxies: unknown key"),
 ]
@@ -181,6 +188,7 @@ def test_what_nginx_alone_can_refuse_is_told_in_its_words(serve, app, shops, key
         ({"nginx_location_extra": "deny all;"}, "was answered with status 403"),
         ({"nginx_location_extra": "rewrite ^/ready /nowhere break;"}, "was answered with status 404"),
         ({"tls": TLS, "nginx_location_extra": "return 404;"}, "was answered with status 404"),
+        ({**GUARDED, "nginx_server_extra": "return 500;"}, "was answered with status 500 in the place of 401"),
     ],
     ids=str,
 )
@@ -210,6 +218,43 @@ def test_a_site_is_changed_while_the_application_is_down(serve, old_site, app, s
     for one in shops:
         one.run("systemctl start %s", f"shop@{one.release}.socket")
         assert_serves(one)
+
+
+# Variables of the whole host, none of which makes sense.
+OPTIONS = {
+    "nginx_client_timeout": "0",
+    "nginx_read_timeout": "soon",
+    "nginx_retry_after": "-1",
+    "nginx_version": "new",
+    "nginx_status_address": "nonsense",
+    "nginx_ipv6": "perhaps",
+}
+
+
+def test_variables_of_the_host_are_looked_at_before_anything_changes(serve, old_site, shops):
+    before = [state(one) for one in shops]
+    wrong = [word for name, value in OPTIONS.items() for word in ("-e", f"{name}={value}")]
+    run = serve([old_site], *wrong, check=False)
+    assert_refused(run, shops, "Nothing was changed", *(f"{name}: '{value}'" for name, value in OPTIONS.items()))
+    assert set(run.changed.values()) == {0}
+    assert [state(one) for one in shops] == before
+
+
+@pytest.mark.parametrize(
+    ("variable", "words"),
+    [
+        # Another program has the port.
+        ("nginx_status_address=127.0.0.1:8082", ["bind() to 127.0.0.1:8082 failed (98: Address already in use)"]),
+        # nginx takes it, and meets clients on the host with it.
+        ("nginx_status_address=127.0.0.1:80", ["was answered with status 404", "itself answered with 200"]),
+    ],
+)
+def test_what_all_sites_share_is_taken_back_too(serve, old_site, shops, variable, words):
+    before = [state(one) for one in shops]
+    with taken(shops, 8082):
+        run = serve([old_site], "--tags", "nginx", "-e", variable, check=False)
+    assert_refused(run, shops, *words, "as before")
+    assert [state(one) for one in shops] == before
 
 
 OTHER = "server { listen 80; server_name other.example.com; return 200 theirs; }"

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
-from hostlab import controller
+from hostlab import controller, traffic
 from hostlab.deployment import Deployment
 from hostlab.fixtures import deployment, shops, streams
 
-__all__ = ["serve", "shop", "shops", "streams"]
+__all__ = ["has_headers", "serve", "shop", "shops", "streams"]
+
+# As nginx has them by default, and the application sends none.
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "SAMEORIGIN",
+    "Referrer-Policy": "strict-origin-when-cross-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
 
 ROUTES = """
 import os
@@ -29,9 +39,17 @@ def sees():
 def takes():
     return jsonify(length=len(request.get_data()))
 
+@app.post("/early")
+def early():
+    return "without a look at the body"
+
+@app.get("/up")
+def up():
+    return "", 204
+
 @app.get("/sends")
 def sends():
-    return Response("ok", headers={"X-Frame-Options": "DENY"})
+    return Response("ok", headers={"X-Frame-Options": "SAMEORIGIN"})
 
 @app.get("/streams")
 def streams():
@@ -53,8 +71,10 @@ def writes():
         file.write("written")
     return "ok"
 
-@app.get("/dies")
+@app.route("/dies", methods=["GET", "POST", "PATCH"])
 def dies():
+    with open(os.path.join(os.environ["STATE_DIRECTORY"], "deaths"), "a") as file:
+        file.write(f"{request.method} {request.query_string.decode()}\\n")
     os.kill(os.getpid(), signal.SIGKILL)
 
 def echo(application):
@@ -72,6 +92,18 @@ app.wsgi_app = echo(app.wsgi_app)
 
 
 @pytest.fixture(scope="session")
+def has_headers() -> Callable[..., bool]:
+    """Whether an answer has the default headers, but for those that are changed, none of which browsers misuse, and
+    does not tell which nginx it is from."""
+
+    def has(answer: traffic.Answer, **changed: str | None) -> bool:
+        wanted = {**HEADERS, "X-XSS-Protection": None, "Server": "nginx", **changed}
+        return {name: answer.headers.get(name) for name in wanted} == wanted and "nginx/" not in answer.body
+
+    return has
+
+
+@pytest.fixture(scope="session")
 def hashed() -> str:
     """The password "secret"."""
     return "$6$salt$egUxKNxDs8kPfh8iPMNcosMhb2eWah6d3R44JDm5Rj/j/XWR5E33QPd0YmHXoDHOIDR6kL5D3JcQcz0O8FHE00"
@@ -85,17 +117,26 @@ def shop(shops, tmp_path_factory) -> Deployment:
     return found
 
 
-@pytest.fixture(scope="session")
-def serve(shop):
-    """A function that has the application served with some keys; a run only where the last one was another."""
-    last: list[dict[str, object]] = []
+class Serve:
+    """Has the application served with some keys; a run only where the last one was another."""
 
-    def have(*arguments: str, **keys: object) -> controller.Run | None:
-        if last and last[-1] == keys:
+    def __init__(self, shop: Deployment) -> None:
+        self._shop = shop
+        self._last: dict[str, object] | None = None
+
+    def __call__(self, *arguments: str, **keys: object) -> controller.Run | None:
+        if self._last == keys:
             return None
-        last.clear()
-        run = shop.site(*arguments, **keys)
-        last.append(keys)
+        self.forget()
+        run = self._shop.site(*arguments, **keys)
+        self._last = keys
         return run
 
-    return have
+    def forget(self) -> None:
+        """What is there is not what was asked for any more."""
+        self._last = None
+
+
+@pytest.fixture(scope="session")
+def serve(shop: Deployment) -> Serve:
+    return Serve(shop)

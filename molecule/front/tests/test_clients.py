@@ -13,14 +13,6 @@ from hostlab import controller, traffic
 
 DOMAIN = "shop.example.com"
 
-# As nginx has them by default, and the application sends none.
-HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "SAMEORIGIN",
-    "Referrer-Policy": "strict-origin-when-cross-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-}
-
 # What a client may claim to be, beside X-Forwarded-For and -Proto.
 CLAIMS = {
     "Forwarded": "for=203.0.113.9;proto=https;host=evil.example",
@@ -99,20 +91,21 @@ def test_a_trusted_proxy_tells_of_the_client_and_nobody_else_does(serve, shops):
         assert (seen["client"], seen["scheme"]) == ("127.0.0.1", "http")
 
 
-def has_headers(answer, **changed):
-    wanted = {**HEADERS, **changed}
-    return {name: answer.headers.get(name) for name in wanted} == wanted
-
-
-def test_every_answer_has_the_headers(serve, shops):
+def test_every_answer_has_the_headers(serve, shops, has_headers):
     serve(
         headers={
+            "content_type_options": "",
+            "frame_options": "DENY",
+            "permissions_policy": "usb=()",
             "content_security_policy": "default-src 'self'; img-src \"x\\y\"",
             "referrer_policy": "",
             "extra": {"X-Robots-Tag": "noindex"},
         }
     )
     changed = {
+        "X-Content-Type-Options": None,
+        "X-Frame-Options": "DENY",
+        "Permissions-Policy": "usb=()",
         "Content-Security-Policy": "default-src 'self'; img-src \"x\\y\"",
         "Referrer-Policy": None,
         "X-Robots-Tag": "noindex",
@@ -131,12 +124,57 @@ def test_every_answer_has_the_headers(serve, shops):
         assert (died.status, died.headers["Content-Type"]) == (502, "application/json")
         assert died.json()["status"] == 502
         # What the application says itself stands, once.
-        assert has_headers(ask(one, "/sends"), **changed, **{"X-Frame-Options": "DENY"})
+        assert has_headers(ask(one, "/sends"), **{**changed, "X-Frame-Options": "SAMEORIGIN"})
         assert "Retry-After" not in ask(one).headers
-        assert ask(one).headers["Server"] == "nginx"
 
 
-def test_limits_of_bodies_rates_and_connections(serve, shops):
+def test_what_may_have_been_done_is_not_done_again(serve, shops):
+    """The worker dies of the request, which others could answer: a method that is not idempotent (RFC 9110)."""
+    serve()
+    for one in shops:
+        deaths = "/var/lib/shop/deaths"
+        one.run("rm -f %s", deaths)
+        wanted = []
+        for method in ("POST", "PATCH"):
+            for number in range(3):
+                # nginx has used connections to the application, if it keeps any.
+                assert [ask(one).status for _ in range(4)] == [200] * 4
+                assert ask(one, f"/dies?{number}", method=method, body=b"order").status == 502
+                wanted.append(f"{method} {number}")
+        assert one.run("cat %s", deaths).splitlines() == wanted
+        assert not answers_early(one)
+
+
+def answers_early(one):
+    """Whether the application is asked, and its answer comes, before the end of a request's body."""
+    with socket.create_connection((one.address, 80), timeout=1.5) as client:
+        client.sendall(f"POST /early HTTP/1.1\r\nHost: {DOMAIN}\r\nContent-Length: 100000\r\n\r\nbegun".encode())
+        try:
+            return client.recv(4096).startswith(b"HTTP/1.1 200 ")
+        except TimeoutError:
+            return False
+
+
+def test_who_waits_too_long_is_told_so(serve, shop, shops, tmp_path, has_headers):
+    """nginx waits longer than the application's workers may take. Here it does not, as those would end the request."""
+    serve()
+    assert {ask(one, "/slow?seconds=3").status for one in shops} == {200}
+    page = tmp_path / "page.html"
+    page.write_text("<!doctype html><title>Too busy</title>")
+    shop.site("--tags", "nginx", "-e", "nginx_read_timeout=1", pages={"error": str(page)})
+    serve.forget()
+    for one in shops:
+        began = time.monotonic()
+        late = ask(one, "/slow?seconds=3")
+        assert 0.9 < time.monotonic() - began < 2.9
+        assert (late.status, late.headers["Content-Type"]) == (504, "text/html; charset=utf-8")
+        assert late.body == page.read_text()
+        assert has_headers(late)
+        late = ask(one, "/slow?seconds=3", headers={"Accept": "application/json"})
+        assert (late.status, late.headers["Content-Type"], late.json()["status"]) == (504, "application/json", 504)
+
+
+def test_limits_of_bodies_rates_and_connections(serve, shops, has_headers):
     serve(max_body="2M", rate_limit={"rate": 1, "burst": 5, "connections": 2})
     for one in shops:
         assert ask(one, "/takes", method="POST", body=b"x" * 2_000_000).json() == {"length": 2_000_000}
@@ -155,7 +193,7 @@ def test_limits_of_bodies_rates_and_connections(serve, shops):
         assert sorted(answer.status for answer in answers) == [200, 200, 429, 429]
 
 
-def test_who_is_let_in(serve, shops):
+def test_who_is_let_in(serve, shops, has_headers):
     addresses = list({own_address(one) for one in shops})
     serve(access={"allow": ["192.0.2.0/24"]})
     for one in shops:
@@ -169,7 +207,7 @@ def test_who_is_let_in(serve, shops):
     assert {ask(one).status for one in shops} == {403}
 
 
-def test_maintenance_is_switched_without_a_release_and_releases_go_on(serve, shop, shops, tmp_path):
+def test_maintenance_is_switched_without_a_release_and_releases_go_on(serve, shop, shops, tmp_path, has_headers):
     serve()
     page = tmp_path / "page.html"
     page.write_text("<!doctype html><title>Back on Monday</title>$request_id 100%")
@@ -194,6 +232,9 @@ def test_maintenance_is_switched_without_a_release_and_releases_go_on(serve, sho
         one.run("systemctl stop %s %s", f"shop@{one.release}.socket", one.service)
         gone = ask(one)
         assert (gone.status, gone.headers["Retry-After"], gone.body) == (503, "300", page.read_text())
+        assert has_headers(gone)
+        gone = ask(one, headers={"Accept": "application/json"})
+        assert (gone.status, gone.headers["Content-Type"], gone.json()["status"]) == (503, "application/json", 503)
         one.run("systemctl start %s", f"shop@{one.release}.socket")
         assert ask(one).status == 200
 
@@ -220,7 +261,7 @@ def upgraded(one, said):
         return client.recv(100)
 
 
-def test_streams_upgrades_and_further_directives(serve, shops):
+def test_streams_upgrades_and_further_directives(serve, shops, has_headers):
     serve(
         worker_class="gthread",
         websockets=True,
@@ -231,6 +272,7 @@ def test_streams_upgrades_and_further_directives(serve, shops):
     for one in shops:
         first, last = pieces(one)
         assert first < 1.5 <= last
+        assert answers_early(one)
         assert upgraded(one, b"hello") == b"echo of hello"
         assert "upgrade" not in ask(one).json()["headers"]
         assert ask(one).json()["headers"]["x-extra"] == "a; b"
@@ -239,7 +281,7 @@ def test_streams_upgrades_and_further_directives(serve, shops):
         assert has_headers(extra)
 
 
-def test_an_application_under_a_path(serve, shop, shops):
+def test_an_application_under_a_path(serve, shop, shops, has_headers):
     serve(prefix="/shop")
     for one in shops:
         seen = ask(one, "/shop/sees?a=1").json()
@@ -247,10 +289,43 @@ def test_an_application_under_a_path(serve, shop, shops):
         assert seen["url"] == f"http://{DOMAIN}/shop/sees?a=1"
         moved = ask(one, "/shop?a=1")
         assert (moved.status, moved.headers["Location"]) == (308, "/shop/?a=1")
+        assert has_headers(moved)
+        assert has_headers(ask(one, "/elsewhere"))
         assert {ask(one, path).status for path in ("/", "/sees", "/shopper", "/shop/../sees")} == {404}
     # Probes find it there.
     run = shop.site(prefix="/shop", env={"A": "3"})
     assert set(run.failed.values()) == {0}
+
+
+def test_a_template_of_ones_own_serves_where_it_is_not_asked_for_the_application(serve, shop, shops, tmp_path):
+    serve()
+    template = tmp_path / "own.conf.j2"
+    template.write_text(
+        "server {\n    listen 80;\n    listen [::]:80;\n"
+        "    server_name {{ nginx_domains | join(' ') }};\n    return 418 'of {{ nginx_site_name }}';\n}\n"
+    )
+    own = ("--tags", "nginx", "-e", f"nginx_site_template={template}")
+    run = shop.site(*own, check=False)
+    for one in shops:
+        assert "GET /ready through nginx (http://127.0.0.1, Host shop.example.com) was answered with status 418" in (
+            run.error(one.inventory_name)
+        )
+        assert ask(one).status == 200
+    shop.site(*own, "-e", "nginx_probe=false")
+    serve.forget()
+    assert {(ask(one).status, ask(one).body) for one in shops} == {(418, "of shop")}
+
+
+def test_a_site_is_asked_for_what_means_ready(serve, shop, shops):
+    health = {"ready": "/up", "status": 204}
+    serve(health=health)
+    wrong = "location = /up { return 200; }"
+    run = shop.site("--tags", "nginx", check=False, health=health, nginx_server_extra=wrong)
+    for one in shops:
+        error = run.error(one.inventory_name)
+        assert "GET /up through nginx" in error
+        assert "was answered with status 200; the application itself answered with 204" in error
+        assert ask(one, "/up").status == 204
 
 
 def test_a_domain_may_become_another_with_a_release(serve, shops):

@@ -57,12 +57,13 @@ def curl(one, option):
     return one.run(f"curl {option} {wanted} --connect-to ::127.0.0.1: https://{DOMAIN}/sees")
 
 
-def test_a_self_signed_certificate_and_what_goes_with_tls(serve, shops):
+def test_a_self_signed_certificate_and_what_goes_with_tls(serve, shops, has_headers):
     serve(tls={"mode": "self_signed", "hsts": 63072000, "hsts_subdomains": True})
     for one in shops:
         moved = traffic.get(one.address, "/sees?a=1", DOMAIN)
         assert (moved.status, moved.headers["Location"]) == (308, f"https://{DOMAIN}/sees?a=1")
         assert "Strict-Transport-Security" not in moved.headers
+        assert has_headers(moved)
         answer = https(one)
         assert (answer.json()["scheme"], answer.json()["url"]) == ("https", f"https://{DOMAIN}/sees")
         assert answer.json()["headers"]["x-forwarded-port"] == "443"
@@ -184,12 +185,13 @@ def test_a_self_signed_certificate_is_renewed_before_it_ends(serve, shops):
         assert "renewed" in one.run("journalctl --quiet --output=cat --unit=wsgiops-flask-certificates.service")
 
 
-def test_a_password_is_asked_for_and_releases_go_on(serve, shop, shops, hashed):
+def test_a_password_is_asked_for_and_releases_go_on(serve, shop, shops, hashed, has_headers):
     keys = {"tls": {"mode": "self_signed"}, "access": {"users": {"alice": hashed}}}
     serve(**keys)
     for one in shops:
         refused = https(one)
         assert (refused.status, refused.headers["WWW-Authenticate"]) == (401, 'Basic realm="shop"')
+        assert has_headers(refused)
         assert https(one, headers={"Authorization": "Basic YWxpY2U6d3Jvbmc="}).status == 401
         assert https(one, headers={"Authorization": "Basic YWxpY2U6c2VjcmV0"}).json()["scheme"] == "https"
         assert one.run("stat --format '%%a %%U:%%G' %s", f"{DIRECTORY}/users") == "640 root:www-data"
@@ -204,7 +206,7 @@ def test_without_tls_nothing_of_it_is_left(serve, shops):
     serve()
     for one in shops:
         assert traffic.get(one.address, "/sees", DOMAIN).json()["scheme"] == "http"
-        assert one.run("ls %s", DIRECTORY).split() == ["front-url"]
+        assert one.run("ls %s", DIRECTORY).split() == ["front-url", "probe.json"]
         with pytest.raises(OSError, match="refused"):
             socket.create_connection((one.address, 443), timeout=10)
 
