@@ -25,6 +25,7 @@ from ansible_collections.wsgiops.flask.plugins.module_utils._service import (
     children,
     run,
     run_program,
+    start_time,
 )
 
 # Where cron of Debian, and of most others, says that it runs; and what it is called, where it does not.
@@ -285,7 +286,7 @@ class Cron:
         if len(words) != 4 or not words[0].isdigit():
             return 0
         pid, start, boot, _session = words
-        alive = boot == _boot_id() and start == _start_time(int(pid))
+        alive = boot == _boot_id() and start == start_time(int(pid))
         return int(pid) if alive else 0
 
     def _started(self, release: str) -> float:
@@ -297,19 +298,6 @@ class Cron:
 
 def _boot_id() -> str:
     return (_files.read_text("/proc/sys/kernel/random/boot_id") or "").strip()
-
-
-def _start_time(pid: int) -> t.Optional[str]:
-    """When a process started, in ticks of the clock since the boot (field 22 of /proc/PID/stat, proc(5)).
-
-    A zombie does not live any more.
-    """
-    try:
-        with open("/proc/{0}/stat".format(pid), encoding="utf-8", errors="replace") as stat:
-            fields = stat.read().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else fields[19]
 
 
 def cron_runs() -> t.Optional[bool]:

@@ -10,7 +10,13 @@ import typing as t
 from ansible_collections.wsgiops.flask.plugins.module_utils import _release_store
 from ansible_collections.wsgiops.flask.plugins.module_utils._layout import Layout
 from ansible_collections.wsgiops.flask.plugins.module_utils._release_store import Release
-from ansible_collections.wsgiops.flask.plugins.module_utils._service import Report, ServiceError, State, TaskResult, start_time
+from ansible_collections.wsgiops.flask.plugins.module_utils._service import (
+    Report,
+    ServiceError,
+    State,
+    TaskResult,
+    start_time,
+)
 from ansible_collections.wsgiops.flask.plugins.module_utils._service_cron import Cron
 from ansible_collections.wsgiops.flask.plugins.module_utils._service_systemd import Systemd
 

@@ -50,7 +50,7 @@ ACCEPTED = {
     # The path is a piece of $request_uri, by a map, which gixy does not follow.
     "proxy_pass_normalized": (
         "proxy_pass",
-        {"proxy_pass http://unix:/opt/full/current/socket:$app_full_path;"},
+        {"proxy_pass http://app_full/$app_full_path;"},
     ),
 }
 

@@ -86,6 +86,7 @@ start() {
   [ -z "$own" ] || mkdir -p "$own/run" "$own/log"
   dismiss_orphans
   # What a run that died left half-way may be nothing to start with.
+  [ ! -e "$UNDO" ] || sh "$UNDO" >&2 9<&- || true
   run_nginx 9<&-
   tries=$PATIENCE
   until main_process >/dev/null; do

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.wsgiops.flask.plugins.module_utils import _service_cron
+from ansible_collections.wsgiops.flask.plugins.module_utils import _service, _service_cron
 from ansible_collections.wsgiops.flask.plugins.module_utils._layout import Layout
 from ansible_collections.wsgiops.flask.plugins.module_utils._service import Report, ServiceError, State, TaskResult
 from ansible_collections.wsgiops.flask.plugins.module_utils._service_cron import Cron, cron_runs
@@ -62,7 +62,7 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
 
 def note(layout: HostLayout, pid: int, start: str | None = None, boot: str | None = None, release: str = ID) -> None:
     """The pid file of a process, with something of it being another's."""
-    start = start or _service_cron._start_time(pid) or "?"
+    start = start or _service.start_time(pid) or "?"
     boot = boot or Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     Path(layout.pid_file(release)).write_text(f"{pid} {start} {boot} {os.getsid(0)}\n")
 
@@ -231,7 +231,7 @@ def test_processes_of_others_that_are_hidden_are_no_reason_to_refuse(
         raise PermissionError
 
     (tmp_path / "crond.pid").write_text("4\n")
-    monkeypatch.setattr(_service_cron, "_start_time", lambda _pid: None)
+    monkeypatch.setattr(_service_cron, "start_time", lambda _pid: None)
     monkeypatch.setattr(os, "kill", refused)
     assert cron_runs() is True
 
@@ -306,9 +306,9 @@ def test_a_task_that_takes_too_long_ends_with_all_that_it_started(cron: Cron, re
     assert (found.status, found.timed_out) == (124, True)
     child = int((tmp_path / "child").read_text())
     end = time.monotonic() + 30
-    while _service_cron._start_time(child) and time.monotonic() < end:
+    while _service.start_time(child) and time.monotonic() < end:
         time.sleep(0.05)
-    assert _service_cron._start_time(child) is None
+    assert _service.start_time(child) is None
 
 
 def test_a_task_waits_for_one_of_a_run_before(cron: Cron, release: Path, tmp_path: Path) -> None:

@@ -95,6 +95,7 @@ def test_an_application_with_every_key_has_no_problems(check: Check, app: App, s
         "domains": ["shop.example.com", "*.shop.example.com"],
         "exclude": ["/docs/"],
         "python": "/usr/bin/python3.11",
+        "installer": "pip",
         "requirements": "requirements.txt",
         "service": "systemd",
         "server": "gunicorn",
