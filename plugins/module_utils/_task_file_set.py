@@ -4,6 +4,11 @@
 
 from __future__ import annotations
 
+import grp
+import os
+import pwd
+import re
+import stat
 import typing as t
 
 from ansible_collections.wsgiops.flask.plugins.module_utils import _file_set, _files, _site_probe
@@ -24,6 +29,16 @@ OPTIONS: t.Dict[str, t.Any] = {
         },
         "mutually_exclusive": [["content", "secret"]],
         "required_one_of": [["content", "secret"]],
+    },
+    "edits": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "path": {"type": "path", "required": True},
+            "regexp": {"type": "str", "required": True},
+            "replace": {"type": "str", "required": True},
+        },
     },
     "absent": {"type": "list", "elements": "path", "default": []},
     "absent_if_stock": {"type": "list", "elements": "path", "default": []},
@@ -56,7 +71,9 @@ def perform(task: Task) -> t.Dict[str, t.Any]:
     sites = _site_probe.StandingSites(params["probes"]) if params["probes"] is not None else None
     wanted = [_wanted(item) for item in params["files"] if item["content"] != ""]
     try:
+        # What a run that died left of them is no text of theirs.
         has_recovered = not task.check_mode and _file_set.recover()
+        wanted += [found for found in map(_edited, params["edits"]) if found is not None]
         transaction = _file_set.FileSet(wanted, absent, params["check"], params["apply"], secret, probe or sites)
         changed = has_recovered or transaction.pending
         result = {"changed": changed, "paths": transaction.paths, "diff": transaction.diff()}
@@ -77,3 +94,16 @@ def _wanted(item: t.Mapping[str, t.Any]) -> _files.WantedFile:
         raise TaskError(said.format(item["path"], item["mode"])) from None
     content = item["content"] if item["secret"] is None else item["secret"]
     return _files.WantedFile(item["path"], content, mode, item["owner"], item["group"])
+
+
+def _edited(item: t.Mapping[str, t.Any]) -> t.Optional[_files.WantedFile]:
+    """A file of somebody else's with other lines, its rights and owner as they are; ``None`` where nothing matches."""
+    text = _files.read_text(item["path"])
+    if text is None:
+        return None
+    edited = re.sub(item["regexp"], item["replace"], text, flags=re.MULTILINE)
+    if edited == text:
+        return None
+    found = os.stat(item["path"])
+    owner, group = pwd.getpwuid(found.st_uid).pw_name, grp.getgrgid(found.st_gid).gr_name
+    return _files.WantedFile(item["path"], edited, stat.S_IMODE(found.st_mode), owner, group)

@@ -49,6 +49,26 @@ options:
         description: Group's name.
         type: str
         default: root
+  edits:
+    description:
+      - Lines to have in files of somebody else's, each of which keeps its owner and its permission bits. A file that is
+        not there, or in which nothing matches, stays as it is.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Absolute path of a file.
+        type: path
+        required: true
+      regexp:
+        description: Regular expression of Python's C(re), in which C(^) and C($) are the ends of a line.
+        type: str
+        required: true
+      replace:
+        description: What takes the place of each match; C(\1) stands for the first group.
+        type: str
+        required: true
   absent:
     description: Files not to have.
     type: list

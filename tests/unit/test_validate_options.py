@@ -52,6 +52,7 @@ NUMBERS = {
     "nginx_client_timeout": (1, 3600),
     "nginx_read_timeout": (1, 86400),
     "nginx_retry_after": (1, 86400),
+    "nginx_worker_connections": (0, 32768),
 }
 BOOLEANS = ["nginx_catch_all", "nginx_hardening", "nginx_ipv6", "nginx_probe"]
 VERSION = "a version of nginx, such as 1.26"

@@ -24,7 +24,7 @@ GROUPS = {
     "slow headers": (HEAD, b"x", 200),
     "slow bodies": (BODY, b"x", 100),
     "bodies that stop": (BODY, b"", 100),
-    "idle": (b"", b"", 1000),
+    "idle": (b"", b"", 4000),
 }
 
 # A body of which a byte comes each second is never cut off: nginx's time runs anew from each piece of it
@@ -76,7 +76,7 @@ class Crowd:
 def descriptors():
     """As many as these connections take."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = max(before[0], 4096)
+    wanted = max(before[0], 8192)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(before[1], wanted)))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
@@ -127,3 +127,13 @@ def test_slow_clients_are_not_noticed_and_are_cut_off(serve, app, shops, descrip
             left = {name: crowd.alive for name, crowd in found.items()}
         assert left == {**dict.fromkeys(GROUPS, 0), NEVER_CUT_OFF: GROUPS[NEVER_CUT_OFF][2]}, one.inventory_name
     serve([app("shop")])
+
+
+def test_nginx_conf_is_debians_again_where_its_number_of_connections_is_wanted(serve, app, shops):
+    for number, line in ((0, "worker_connections 768;"), (8192, "worker_connections 8192; # wsgiops.flask")):
+        serve([app("shop")], "-e", f"nginx_worker_connections={number}")
+        for one in shops:
+            lines = one.host.file("/etc/nginx/nginx.conf").content_string.splitlines()
+            assert [found.strip() for found in lines if "worker_connections" in found] == [line]
+            changed = one.host.run("dpkg --verify nginx-common").stdout
+            assert ("/etc/nginx/nginx.conf" in changed) == (number != 0), changed

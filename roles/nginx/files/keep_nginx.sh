@@ -66,6 +66,9 @@ dismiss_orphans() {
 }
 
 run_nginx() {
+  # As many files as systemd would let it open, or as many as its user may. No shell of Debian's is without it.
+  # shellcheck disable=SC3045
+  ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
   if [ -n "$own" ]; then
     nginx -e "$LOGS/error.log" -c "$own/nginx.conf"
   else

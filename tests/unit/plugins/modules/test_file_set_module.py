@@ -57,6 +57,41 @@ def test_a_file_without_text_is_not_to_be_there(etc: Path, arguments: dict[str, 
     assert not run_module(file_set, arguments)["changed"]
 
 
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("a 1;\n  b 2;\n", "a 1;\n  b 9; # ours\n"),
+        ("a 1;\n  b 7; # ours\n", "a 1;\n  b 9; # ours\n"),
+        ("a 1;\n  b 9; # ours\n", None),
+        ("a 1;\n  b 3;\n", None),
+        (None, None),
+    ],
+)
+def test_lines_in_a_file_of_somebody_elses(
+    etc: Path, arguments: dict[str, t.Any], run_module: Run, text: str | None, wanted: str | None
+) -> None:
+    path = etc / "theirs"
+    if text is not None:
+        path.write_text(text)
+        path.chmod(0o604)
+    edit = {"path": str(path), "regexp": r"^(\s*)b (2;|\d+; # ours)$", "replace": r"\1b 9; # ours"}
+    arguments = {**arguments, "files": [], "absent": [], "edits": [edit]}
+    result = run_module(file_set, arguments)
+    assert (result["changed"], result["paths"]) == (wanted is not None, [str(path)] if wanted else [])
+    assert (path.read_text() if text is not None else None) == (wanted or text)
+    if text is not None:
+        assert path.stat().st_mode & 0o777 == 0o604
+    assert not run_module(file_set, arguments)["changed"]
+
+
+def test_lines_are_as_before_when_they_are_refused(etc: Path, arguments: dict[str, t.Any], run_module: Run) -> None:
+    (etc / "theirs").write_text("b 2;\n")
+    edit = {"path": str(etc / "theirs"), "regexp": "^b 2;$", "replace": "b x;"}
+    said = run_module(file_set, {**arguments, "files": [], "absent": [], "edits": [edit], "check": ["false"]})
+    assert "refused the configuration" in said["msg"]
+    assert (etc / "theirs").read_text() == "b 2;\n"
+
+
 def test_a_secret_is_written_and_not_told(etc: Path, arguments: dict[str, t.Any], run_module: Run) -> None:
     arguments["files"] = [{"path": str(etc / "users"), "secret": "alice:hush\n", "mode": "0640"}]
     said = run_module(file_set, arguments, diff=True)
