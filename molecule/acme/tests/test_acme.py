@@ -9,7 +9,7 @@ import ssl
 
 import pytest
 from cryptography import x509
-from hostlab import controller, traffic
+from hostlab import controller, soak, traffic
 from hostlab.fixtures import assert_none_failed
 
 DOMAIN = "shop.example.com"
@@ -287,7 +287,7 @@ def test_an_authority_that_is_down_is_a_warning_while_its_certificate_is_good(sh
     shop.serve(tls=ACME)
 
 
-@pytest.mark.parametrize("mode", ["self_signed", "none"])
+@pytest.mark.parametrize("mode", ["self_signed", pytest.param("none", marks=soak.only)])
 def test_another_mode_leaves_nothing_of_certbot(shop, shops, mode):
     shop.serve(tls=ACME)
     for one in shops:

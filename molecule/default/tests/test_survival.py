@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 import pytest
-from hostlab import controller, traffic
+from hostlab import controller, soak, traffic
 
 HOST = "shop.example.com"
 
@@ -93,7 +92,7 @@ DAMAGE = {
 }
 # By default all of a kind at once; in the long run each by itself too.
 DAMAGES = [" && ".join(kind) for kind in DAMAGE.values()]
-if os.environ.get("WSGIOPS_SOAK"):
+if soak.IS_ON:
     DAMAGES += [damage for kind in DAMAGE.values() for damage in kind]
 
 

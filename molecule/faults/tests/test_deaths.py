@@ -7,7 +7,7 @@ import shlex
 import time
 
 import pytest
-from hostlab import controller
+from hostlab import controller, soak
 from hostlab.fixtures import assert_none_failed
 
 SECONDS = 60
@@ -52,8 +52,22 @@ def a_run(shop, tmp_path, keys):
         yield process
 
 
-@pytest.mark.parametrize("point", POINTS)
-@pytest.mark.parametrize("death", ["controller", "connection", "process"])
+# By default each death at two points or three, and each point by one death or two; in the long run each at each.
+DEATHS = {
+    "controller": ("start", "after the switch", "drain"),
+    "connection": ("check", "before the switch"),
+    "process": ("check", "after the switch", "drain"),
+}
+
+
+@pytest.mark.parametrize(
+    ("death", "point"),
+    [
+        pytest.param(death, point, marks=() if point in points else soak.only)
+        for death, points in DEATHS.items()
+        for point in POINTS
+    ],
+)
 def test_a_death_on_the_road(deployed, shops, streams, tmp_path, point, death):
     line, keys, condition = POINTS[point]
     deployed.renew()
@@ -162,7 +176,7 @@ def unbroken(shops):
         one.run("rm -f /var/lib/shop/broken")
 
 
-@pytest.mark.parametrize("cure", ["another release", "the same release"])
+@pytest.mark.parametrize("cure", ["another release", pytest.param("the same release", marks=soak.only)])
 def test_a_crash_loop_ends_with_its_cause(deployed, shops, unbroken, cure):
     deployed.renew()
     deployed.add(DIES_WHEN_TOLD)

@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hostlab import controller, traffic
+from hostlab import controller, soak, traffic
 
 DOMAIN = "shop.example.com"
 
@@ -368,7 +368,7 @@ def test_good_answers_to_health_checks_are_not_logged(serve, shops):
         assert 0 <= duration < 5
 
 
-@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("own", [True, pytest.param(False, marks=soak.only)])
 def test_an_unchanged_run_changes_nothing(serve, shop, hashed, own):
     keys = {"access": {"users": {"alice": hashed}}, "tls": {"mode": "self_signed"}} if own else {}
     serve(**keys)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from hostlab import selection
+from hostlab import selection, soak
 from hostlab.by_cron import served, shop, without_cron
 from hostlab.fixtures import shops, streams
 
@@ -13,7 +12,7 @@ __all__ = ["served", "shop", "shops", "streams", "without_cron"]
 
 CHOSEN = {"test_rotation.py": ["test_renaming_loses_no_line"]}
 # What logrotate does by itself is the same on any host.
-if os.environ.get("WSGIOPS_SOAK"):
+if soak.IS_ON:
     CHOSEN["test_rotation.py"] += ["test_copying_loses_few_lines"]
 
 

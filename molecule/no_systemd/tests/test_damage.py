@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import os
 import shlex
 
 import pytest
-from hostlab import controller
+from hostlab import controller, soak
 from hostlab.by_cron import ctl
 from hostlab.keeping import assert_one_master, kill_all
 
@@ -58,7 +57,7 @@ LIES = {
 
 COMMANDS = ("cron-check", "stop", "abort")
 # By default each once; in the long run each with each.
-CASES = list((itertools.product if os.environ.get("WSGIOPS_SOAK") else zip)(LIES, COMMANDS))
+CASES = list((itertools.product if soak.IS_ON else zip)(LIES, COMMANDS))
 
 
 def test_a_foreign_process_is_not_taken_for_ours(shops, foreigners):

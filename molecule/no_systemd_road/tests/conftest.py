@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from hostlab import selection
+from hostlab import selection, soak
 from hostlab.fixtures import shop, shops, streams
 
 __all__ = ["shop", "shops", "streams"]
@@ -46,7 +45,7 @@ SOAK = {
         "test_a_power_cut_on_the_road[after the switch]",
     ],
 }
-if os.environ.get("WSGIOPS_SOAK"):
+if soak.IS_ON:
     CHOSEN = {file: CHOSEN.get(file, []) + SOAK.get(file, []) for file in {**CHOSEN, **SOAK}}
 
 

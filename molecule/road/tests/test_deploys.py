@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 
+from hostlab import soak
 from hostlab.fixtures import assert_none_failed
 
-DEPLOYS = 60 if os.environ.get("WSGIOPS_SOAK") else 20
+DEPLOYS = 60 if soak.IS_ON else 6
 WORKERS = (
     # Slow requests hold two of them at a time, and each takes one of the old release into its drain.
     {"worker_class": "sync", "workers": 6},

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from hostlab import selection
+from hostlab import selection, soak
 from hostlab.by_cron import served, shop, without_cron
 from hostlab.fixtures import shops, streams
 
@@ -35,7 +34,7 @@ CHOSEN = {
 }
 # The scenario no_systemd_road has it on a host of a user's, too.
 SOAK = {"test_deploys.py": ["test_deploys_in_a_row_lose_no_request"]}
-if os.environ.get("WSGIOPS_SOAK"):
+if soak.IS_ON:
     CHOSEN = {**CHOSEN, **SOAK}
 
 

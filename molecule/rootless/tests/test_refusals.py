@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
-from hostlab import controller
+from hostlab import controller, soak
 
 APPS = "/home/deploy/apps"
 # What root does, how it is undone, and what the user is told.
@@ -34,7 +32,7 @@ RUNS = [
     ("cron is for others", "there is no crontab"),
     ("the disk is read-only", "no cron runs"),
 ]
-if os.environ.get("WSGIOPS_SOAK"):
+if soak.IS_ON:
     RUNS += [(second, first) for first, second in RUNS]
 
 

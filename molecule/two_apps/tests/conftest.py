@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from hostlab import soak
 from hostlab.host import AppOnHost
 
 
@@ -14,3 +15,8 @@ def shop(host):
 @pytest.fixture
 def desk(host):
     return AppOnHost(host, "desk")
+
+
+def pytest_collection_modifyitems(config, items):
+    # Of those that run a playbook.
+    soak.on_one_host(config, items, lambda item: "tmp_path" in item.fixturenames)
