@@ -46,7 +46,9 @@ class Subject:
         self.lab = lab
         self.hosts = list(hosts)
         self.applications = applications
-        self.source = copy_of_the_app(lab.directory / f"{self.name}-{'-'.join(hosts)}-{applications}")
+        # That of an earlier part, where there was one.
+        source = lab.directory / f"{self.name}-{'-'.join(hosts)}-{applications}"
+        self.source = source if source.exists() else copy_of_the_app(source)
         self._changes = 0
 
     def change_code(self) -> None:
