@@ -13,14 +13,17 @@ from bench.subjects import FIRST, Collection
 ROUTES = {"trivial": "/health", "waits 0.1 s": "/test"}
 STATIC = "/static/style.css"
 
-# Keys of the application by the name under which its rows stand. All have the same workers.
+# Keys of the application by the name under which its rows stand.
 SERVERS: Mapping[str, dict[str, Any]] = {
     "sync": {"worker_class": "sync"},
     "gthread": {"worker_class": "gthread", "threads": 25},
     "gevent": {"worker_class": "gevent"},
     "pywsgi": {"server": "gevent"},
 }
-WORKERS = 4
+# One worker leaves the other CPU to nginx and to the load, so that what is compared is what a worker answers. Where
+# workers take all CPUs, what nginx needs is theirs: that is measured by the second number.
+WORKERS = 1
+ALL_CPUS = 4
 BARE_PORT = 8000
 DEVELOPMENT_PORT = 5000
 SECONDS = 1
@@ -70,14 +73,23 @@ class Serving:
     def of_servers(self) -> None:
         for name in self._scale.servers:
             say(f"serving by {name}")
-            self.deploy(name)
-            ways = {"through nginx": "http://127.0.0.1{path}"}
+            self._compare(name, name, ROUTES, self._scale.connections)
             if name != "pywsgi":
-                self._start_bare(SERVERS[name])
-                ways["bare, on TCP"] = f"http://127.0.0.1:{BARE_PORT}{{path}}"
-            for route, path in ROUTES.items():
-                self._measure(name, route, {way: url.format(path=path) for way, url in ways.items()})
-            self._stop_bare()
+                some = [number for number in self._scale.connections if number <= 100][-1:]
+                self._compare(f"{name}, {ALL_CPUS} workers", name, {"trivial": ROUTES["trivial"]}, some, ALL_CPUS)
+
+    def _compare(
+        self, title: str, name: str, routes: Mapping[str, str], connections: Sequence[int], workers: int = WORKERS
+    ) -> None:
+        """A server through nginx, and where gunicorn can do that, bare."""
+        self.deploy(name, workers)
+        ways = {"through nginx": "http://127.0.0.1{path}"}
+        if name != "pywsgi":
+            self._start_bare(SERVERS[name], workers)
+            ways["bare, on TCP"] = f"http://127.0.0.1:{BARE_PORT}{{path}}"
+        for route, path in routes.items():
+            self._measure(title, route, {way: url.format(path=path) for way, url in ways.items()}, connections)
+        self._stop_bare()
 
     def of_limits(self) -> None:
         """What there is above and below: files by nginx alone, and Flask's own server."""
@@ -92,21 +104,21 @@ class Serving:
     def of_memory(self) -> None:
         for name in [name for name in ("sync", "gthread") if name in self._scale.servers]:
             for preload in (False, True):
-                self.deploy(name, preload=preload)
+                self.deploy(name, ALL_CPUS, preload=preload)
                 self.load(f"http://127.0.0.1{ROUTES['trivial']}", 10)
                 kilobytes = [int(line.split()[0]) for line in self._lab.run(self.host, MEMORY).splitlines()]
                 median = Samples([float(value) for value in kilobytes]).median
                 self.memory.append({"server": name, "preload": preload, "worker_kib": median})
                 say(f"    memory of a worker, {name}, preload {preload}: {median / 1024:.1f} MiB")
 
-    def deploy(self, server: str, **keys: Any) -> None:
-        """Have the application served by one of SERVERS, by the workers that a bare one has, too."""
-        several = {} if server == "pywsgi" else {"workers": WORKERS}
+    def deploy(self, server: str, workers: int = WORKERS, **keys: Any) -> None:
+        """Have the application served by one of SERVERS."""
+        several = {} if server == "pywsgi" else {"workers": workers}
         Collection(self._lab, [self.host], **several, **SERVERS[server], **keys).act(FIRST)
 
-    def _start_bare(self, keys: Mapping[str, Any]) -> None:
+    def _start_bare(self, keys: Mapping[str, Any], workers: int) -> None:
         """gunicorn as its documentation starts it, with the same workers, without a sandbox, on TCP."""
-        options = f"--workers {WORKERS} --worker-class {keys['worker_class']} --bind 127.0.0.1:{BARE_PORT}"
+        options = f"--workers {workers} --worker-class {keys['worker_class']} --bind 127.0.0.1:{BARE_PORT}"
         if "threads" in keys:
             options += f" --threads {keys['threads']}"
         self._start(f"gunicorn {options} --backlog 2048 wsgi:app", "bench-bare", BARE_PORT)
