@@ -79,7 +79,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="script/bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
     parser.add_argument("--quick", action="store_true", help="each thing once, to see that all of it works")
-    parser.add_argument("--publish", action="store_true", help="write docs/benchmarks.html and .json, too")
+    parser.add_argument(
+        "--publish", action="store_true", help="write docs/benchmarks.html, docs/benchmarks.json and docs/runs.svg, too"
+    )
     given = parser.parse_args()
     unknown = [part for part in given.parts if part not in PARTS]
     if unknown:
@@ -102,6 +104,8 @@ def main() -> int:
     for directory in [CACHE, *([DOCS] if given.publish else [])]:
         report.write_json(Path(directory, "benchmarks.json"), results)
         Path(directory, "benchmarks.html").write_text(report.page(results, found))
+    if given.publish:
+        Path(DOCS, "runs.svg").write_text(report.picture(results))
     print(report.text(results, found))
     say(f"    all took {time.monotonic() - start:.0f} s; figures and plots are in {CACHE}")
     broken = [bound for bound in found if bound.holds is False]

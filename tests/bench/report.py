@@ -135,9 +135,15 @@ def page(results: dict[str, Any], bounds: Sequence[Bound]) -> str:
         body += ["<h2>What has to hold</h2>", as_html([["ratio of one run", "measured", "has to be", "holds"], *rows])]
     for name, columns in TABLES.items():
         if results.get(name):
-            body += [f"<h2>{TITLES[name]}</h2>", *_PLOTS.get(name, lambda rows: [])(results[name])]
+            plots = _PLOTS.get(name, lambda rows: [])(results[name])
+            body += [f"<h2>{TITLES[name]}</h2>", *(f"<figure>{plot}</figure>" for plot in plots)]
             body += ["<details><summary>All figures</summary>", as_html(table(results[name], columns)), "</details>"]
     return _PAGE.format(body="\n".join(body))
+
+
+def picture(results: dict[str, Any]) -> str:
+    """The first plot of runs, for README; empty where none were measured."""
+    return next(iter(_plots_of_runs(results["runs"])), "")
 
 
 def _plots_of_runs(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -210,7 +216,7 @@ def _bars(title: str, labels: Sequence[str], values: dict[str, list[float | None
     chart.x_labels = list(reversed(labels))
     for name, row in values.items():
         chart.add(name, list(reversed(row)))
-    return f"<figure>{chart.render(is_unicode=True)}</figure>"
+    return chart.render(is_unicode=True)
 
 
 _PLOTS = {"runs": _plots_of_runs, "serving": _plots_of_serving}

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import urllib.request
 
-from hostlab import controller, readme
+from hostlab import controller, readme, soak
 
 
-def run(command):
+def run(command, timeout=600):
     done = subprocess.run(
-        ["bash", "-c", command], cwd=controller.CHECKOUT, capture_output=True, text=True, timeout=600, check=False
+        ["bash", "-c", command], cwd=controller.CHECKOUT, capture_output=True, text=True, timeout=timeout, check=False
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return done.stdout + done.stderr
@@ -37,3 +38,19 @@ def test_molecule_works_as_typed_in_the_shell_of_the_tests():
     assert scenarios
     for scenario in scenarios:
         assert scenario in listed
+
+
+def test_the_benchmark_measures_and_writes_down():
+    """Each thing once; in the ordinary run one part of it."""
+    (bench,) = (command for command in readme.blocks("bash") if command.startswith("script/bench"))
+    parts = [] if soak.IS_ON else ["failures"]
+    output = run(" ".join([bench, "--quick", *parts]), timeout=1800)
+    assert "What clients notice" in output
+    found = json.loads((controller.CHECKOUT / ".cache" / "bench" / "benchmarks.json").read_text())
+    ours = [row for row in found["failures"] if row["subject"] == "wsgiops.flask"]
+    assert {row["event"] for row in ours} == {"a deploy", "a rollback", "kill -9 of the main process"}
+    assert all(row["requests"] > 100 for row in ours)
+    assert [row["failed"] for row in ours if row["event"] != "kill -9 of the main process"] == [[0], [0]]
+    page = (controller.CHECKOUT / ".cache" / "bench" / "benchmarks.html").read_text()
+    assert "What clients notice" in page
+    assert ("<svg" in page) == soak.IS_ON
