@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from hostlab import hostile, http2
+from hostlab import hostile, http2, soak
 from hostlab.hostile import CASES, CLAIMS, FORGED, Case, converse, converse_all, status
 
 SERVERS = {
@@ -15,7 +15,8 @@ SERVERS = {
 }
 
 
-@pytest.fixture(scope="module", params=SERVERS)
+# gunicorn in the ordinary run: what nginx hands on is the same for each.
+@pytest.fixture(scope="module", params=["sync", pytest.param("pywsgi", marks=soak.only)])
 def kinds(request, serve, sites):
     """An application of each kind, by one of the servers."""
     serve(sites(SERVERS[request.param]))

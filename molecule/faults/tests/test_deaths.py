@@ -141,7 +141,7 @@ def test_of_two_runs_at_once_one_wins_and_the_other_says_who_does(deployed, shop
         assert second == one.release == waited.result("Put the release in service", one.inventory_name)["release"]
 
 
-@pytest.mark.parametrize("point", ["before the switch", "after the switch"])
+@pytest.mark.parametrize("point", [pytest.param("before the switch", marks=soak.only), "after the switch"])
 def test_a_power_cut_on_the_road(deployed, shops, tmp_path, point):
     """The current release serves after the boot, and the next run finishes what was begun."""
     _line, keys, condition = POINTS[point]

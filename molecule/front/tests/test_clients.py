@@ -297,6 +297,7 @@ def test_an_application_under_a_path(serve, shop, shops, has_headers):
     assert set(run.failed.values()) == {0}
 
 
+@soak.only
 def test_a_template_of_ones_own_serves_where_it_is_not_asked_for_the_application(serve, shop, shops, tmp_path):
     serve()
     template = tmp_path / "own.conf.j2"
@@ -328,6 +329,7 @@ def test_a_site_is_asked_for_what_means_ready(serve, shop, shops):
         assert ask(one, "/up").status == 204
 
 
+@soak.only
 def test_a_domain_may_become_another_with_a_release(serve, shops):
     """Until the site has changed too, nginx does not know the name under which the release is looked at."""
     serve()

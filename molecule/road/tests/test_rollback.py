@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 
-from hostlab import controller
+from hostlab import controller, soak
 from hostlab.fixtures import assert_none_failed
 
 LOCK = "requirements.txt"
@@ -118,6 +118,7 @@ def test_a_rollback_to_a_release_that_was_changed_is_refused(shop, shops, stream
     assert [one.release for one in shops] == good
 
 
+@soak.only
 def test_a_rollback_to_a_release_that_is_not_ready_any_more_is_refused(shop, shops, streams):
     for one in shops:
         one.run("install --directory --owner shop /var/lib/shop/away")

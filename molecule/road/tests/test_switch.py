@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 
-from hostlab import controller
+from hostlab import controller, soak
 from hostlab.fixtures import assert_none_failed
 from hostlab.service import Systemd
 
@@ -149,6 +149,7 @@ def test_a_release_that_fails_behind_nginx_is_taken_back(shop, shops, streams):
     assert set(shop.deploy().failed.values()) == {0}
 
 
+@soak.only
 def test_a_confirmed_deploy_stays(shop, shops):
     shop.change()
     shop.deploy(confirm=5)

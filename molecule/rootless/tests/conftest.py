@@ -21,21 +21,25 @@ CHOSEN = {
     "test_crashes.py": [
         "test_a_killed_master_is_back_by_cron_alone_and_what_ran_after_a_power_cut",
         "test_ten_checks_at_once_start_one_master",
-        "test_what_keeps_failing_rests_and_says_so_until_it_is_tried_again",
     ],
     "test_damage.py": [
         "test_a_foreign_process_is_not_taken_for_ours",
-        "test_garbage_in_the_pid_file_is_told_and_mended",
-        "test_a_missing_directory_is_made_again",
         "test_a_full_disk_of_logs_does_not_keep_it_from_starting",
         "test_a_full_run_directory_is_told",
         "test_a_read_only_home_is_told_by_who_can_do_nothing_then",
     ],
 }
-# The scenario no_systemd_road has it on a host of a user's, too.
-SOAK = {"test_deploys.py": ["test_deploys_in_a_row_lose_no_request"]}
+# What the scenarios no_systemd and no_systemd_road have, too.
+SOAK = {
+    "test_deploys.py": ["test_deploys_in_a_row_lose_no_request"],
+    "test_crashes.py": ["test_what_keeps_failing_rests_and_says_so_until_it_is_tried_again"],
+    "test_damage.py": [
+        "test_garbage_in_the_pid_file_is_told_and_mended",
+        "test_a_missing_directory_is_made_again",
+    ],
+}
 if soak.IS_ON:
-    CHOSEN = {**CHOSEN, **SOAK}
+    CHOSEN = {file: CHOSEN.get(file, []) + SOAK.get(file, []) for file in {**CHOSEN, **SOAK}}
 
 
 def pytest_collection_modifyitems(config, items):

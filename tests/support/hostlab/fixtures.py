@@ -55,7 +55,7 @@ def streams(shops: list[AppOnHost]) -> Streams:
 
     @contextlib.contextmanager
     def start(
-        path: str = "/whoami", rate: float = 25.0, seconds: float = 120.0, tls: ssl.SSLContext | None = None
+        path: str = "/whoami", rate: float = 15.0, seconds: float = 120.0, tls: ssl.SSLContext | None = None
     ) -> Iterator[list[traffic.Traffic]]:
         with contextlib.ExitStack() as stack:
             yield [stack.enter_context(one.traffic(path, rate=rate, seconds=seconds, tls=tls)) for one in shops]
