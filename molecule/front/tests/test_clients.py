@@ -355,7 +355,7 @@ def test_nginx_tells_what_it_counts_to_the_host_itself(shop, shops, serve):
         assert "Active connections:" in one.run("curl -s http://127.0.0.1:8081/nginx_status")
         assert listening(one, 8081) == ["127.0.0.1:8081"]
     shop.site()
-    assert [listening(one, 8081) for one in shops] == [[], []]
+    assert not any(listening(one, 8081) for one in shops)
 
 
 def test_good_answers_to_health_checks_are_not_logged(serve, shops):

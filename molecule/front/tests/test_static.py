@@ -102,7 +102,7 @@ def compressed(one, path):
 
 def test_a_file_that_changed_is_another_to_those_who_have_it(served, assets, shop, serve, shops):
     before = [(ask(one, "/assets/css/style.css").headers, ask(one, "/assets/kept.js").headers) for one in shops]
-    assert before[0][0]["ETag"] == before[1][0]["ETag"]
+    assert len({changed["ETag"] for changed, _kept in before}) == 1
     (assets / "css" / "style.css").write_text("a { color: tan }\n")
     shop.site(static=STATIC)
     for one, (changed, kept) in zip(shops, before, strict=True):
