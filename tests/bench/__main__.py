@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -89,11 +90,17 @@ def main() -> int:
     scale = QUICK if given.quick else Scale()
     start = time.monotonic()
     results: Results = {"machine": report.machine(), "rounds": scale.rounds, "runs": []}
+    failed: list[str] = []
     with laboratory() as lab:
         for part in given.parts or PARTS:
             say(f"==> Measuring {part}")
             began = time.monotonic()
-            PARTS[part](lab, scale, results)
+            try:
+                PARTS[part](lab, scale, results)
+            except (RuntimeError, OSError, ValueError, subprocess.SubprocessError) as error:
+                # What others have measured is not lost with it.
+                failed.append(part)
+                say(f"ERROR: {part}: {error}")
             say(f"    {part} took {time.monotonic() - began:.0f} s")
     found = [
         *bounds.of_runs(results["runs"]),
@@ -109,7 +116,7 @@ def main() -> int:
     print(report.text(results, found))
     say(f"    all took {time.monotonic() - start:.0f} s; figures and plots are in {CACHE}")
     broken = [bound for bound in found if bound.holds is False]
-    return 1 if broken and not given.quick else 0
+    return 1 if failed or (broken and not given.quick) else 0
 
 
 if __name__ == "__main__":
