@@ -27,21 +27,15 @@ Results = dict[str, Any]
 
 
 def measure_runs(lab: Lab, scale: Scale, results: Results) -> None:
-    runs = Runs(lab, scale)
-    runs.beside_others()
-    results["runs"] += runs.rows
+    Runs(lab, scale, results["runs"]).beside_others()
 
 
 def measure_fleet(lab: Lab, scale: Scale, results: Results) -> None:
-    runs = Runs(lab, scale)
-    runs.of_fleets()
-    results["runs"] += runs.rows
+    Runs(lab, scale, results["runs"]).of_fleets()
 
 
 def measure_applications(lab: Lab, scale: Scale, results: Results) -> None:
-    runs = Runs(lab, scale)
-    runs.of_applications()
-    results["runs"] += runs.rows
+    Runs(lab, scale, results["runs"]).of_applications()
 
 
 def measure_serving(lab: Lab, scale: Scale, results: Results) -> None:

@@ -37,13 +37,16 @@ class _EmptyPlay(ByPlaybook):
 
 
 class Runs:
-    """Rows of seconds and CPU seconds by subject, action, hosts and applications."""
+    """Rows of seconds and CPU seconds by subject, action, hosts and applications.
 
-    def __init__(self, lab: Lab, scale: Scale) -> None:
+    :param rows: to which they are added.
+    """
+
+    def __init__(self, lab: Lab, scale: Scale, rows: list[Row]) -> None:
         self._lab = lab
         self._scale = scale
         self._part = ""
-        self.rows: list[Row] = []
+        self.rows = rows
 
     def beside_others(self) -> None:
         """One application on one host, beside all else."""
