@@ -144,22 +144,26 @@ def test_a_request_that_never_yields_hits_nobody_else(model, shops, streams, run
     with streams("/process", rate=25) as quick:
         start = time.monotonic()
         answers = controller.on_each(shops, lambda one: (one.get("/spin?seconds=8"), time.monotonic() - start))
-    replaced = 0 if name == "gthread" else 1
+    # A GET over a connection that was used before is asked once more when its worker dies (proxy_next_upstream), and may
+    # take a second worker with it.
+    attempts = 2 if name == "gevent" else 1
+    replaced = range(1) if name == "gthread" else range(1, attempts + 1)
 
     def settled():
         """The main process has seen the end of those that it killed, and has started others."""
         pairs = list(zip(before, running(), strict=True))
         return all(
-            len(found.workers) == len(was.workers) and len(set(was.workers) - set(found.workers)) == replaced
+            len(found.workers) == len(was.workers) and len(set(was.workers) - set(found.workers)) in replaced
             for was, found in pairs
         )
 
-    controller.wait_until(settled, 5, f"{replaced} worker is another one")
+    controller.wait_until(settled, 5, "workers are others")
     for stream, (answer, seconds) in zip(quick, answers, strict=True):
         assert answer.status == BUSY[name]
-        assert (8 if name == "gthread" else TIMEOUT - 1) <= seconds <= (8 if name == "gthread" else TIMEOUT) + LATER
+        at_most = 8 + LATER if name == "gthread" else attempts * (TIMEOUT + LATER)
+        assert (8 if name == "gthread" else TIMEOUT - 1) <= seconds <= at_most
         # What the worker had in hand besides goes with it, where it had something.
-        assert len(stream.failures) <= (1 if name == "gevent" else 0), stream.explain()
+        assert len(stream.failures) <= (attempts if name == "gevent" else 0), stream.explain()
 
 
 def planned(run, one):
