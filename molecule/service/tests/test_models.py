@@ -144,8 +144,8 @@ def test_a_request_that_never_yields_hits_nobody_else(model, shops, streams, run
     with streams("/process", rate=25) as quick:
         start = time.monotonic()
         answers = controller.on_each(shops, lambda one: (one.get("/spin?seconds=8"), time.monotonic() - start))
-    # A GET over a connection that was used before is asked once more when its worker dies (proxy_next_upstream), and may
-    # take a second worker with it.
+    # A GET over a connection that was used before is asked once more when its worker dies (proxy_next_upstream), and
+    # may take a second worker with it.
     attempts = 2 if name == "gevent" else 1
     replaced = range(1) if name == "gthread" else range(1, attempts + 1)
 
