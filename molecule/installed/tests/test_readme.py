@@ -81,7 +81,7 @@ def test_readme_from_build_to_removal(shop, user):
     shop.run("apt-get install --yes --no-install-recommends nginx logrotate python3-venv")
     shop.run("systemctl stop nginx")
     shop.run("rm /etc/nginx/sites-enabled/default")
-    before = shop.run(SNAPSHOT)
+    before, configuration = shop.run(SNAPSHOT), shop.run("cat /etc/nginx/nginx.conf")
     ran = []
     for command in readme.blocks("bash"):
         ran.append(command)
@@ -117,6 +117,8 @@ def test_readme_from_build_to_removal(shop, user):
     assert shop.host.file("/var/lib/shop").mode == 0o700
     on_the_controller(ran[-1] + " -e flask_remove_data=true")
     after = shop.run(SNAPSHOT)
+    # One line of it was the collection's meanwhile (nginx_worker_connections).
+    assert shop.run("cat /etc/nginx/nginx.conf") == configuration
     new = sorted(set(after.splitlines()) - set(before.splitlines()))
     assert [path for path in new if not path.startswith(OF_OTHERS)] == []
     assert "shop" not in shop.run("cat /etc/passwd /etc/group /etc/shadow /etc/gshadow")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hostlab import selection, soak
+from hostlab import selection
 from hostlab.by_cron import served, shop, without_cron
 from hostlab.fixtures import shops, streams
 
@@ -12,9 +12,8 @@ __all__ = ["served", "shop", "shops", "streams", "without_cron"]
 
 CHOSEN = {"test_rotation.py": ["test_renaming_loses_no_line"]}
 # What logrotate does by itself is the same on any host.
-if soak.IS_ON:
-    CHOSEN["test_rotation.py"] += ["test_copying_loses_few_lines"]
+SOAK = {"test_rotation.py": ["test_copying_loses_few_lines"]}
 
 
 def pytest_collection_modifyitems(config, items):
-    selection.select(config, items, Path(__file__).parent, CHOSEN)
+    selection.select(config, items, Path(__file__).parent, CHOSEN, SOAK)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hostlab import selection, soak
+from hostlab import selection
 from hostlab.fixtures import shop, shops, streams
 
 __all__ = ["shop", "shops", "streams"]
@@ -45,9 +45,7 @@ SOAK = {
         "test_a_power_cut_on_the_road[after the switch]",
     ],
 }
-if soak.IS_ON:
-    CHOSEN = {file: CHOSEN.get(file, []) + SOAK.get(file, []) for file in {**CHOSEN, **SOAK}}
 
 
 def pytest_collection_modifyitems(config, items):
-    selection.select(config, items, Path(__file__).parent, CHOSEN)
+    selection.select(config, items, Path(__file__).parent, CHOSEN, SOAK)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hostlab import selection, soak
+from hostlab import selection
 from hostlab.by_cron import served, shop, without_cron
 from hostlab.fixtures import shops, streams
 
@@ -38,9 +38,7 @@ SOAK = {
         "test_a_missing_directory_is_made_again",
     ],
 }
-if soak.IS_ON:
-    CHOSEN = {file: CHOSEN.get(file, []) + SOAK.get(file, []) for file in {**CHOSEN, **SOAK}}
 
 
 def pytest_collection_modifyitems(config, items):
-    selection.select(config, items, Path(__file__).parent, CHOSEN)
+    selection.select(config, items, Path(__file__).parent, CHOSEN, SOAK)
