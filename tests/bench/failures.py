@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -47,7 +48,7 @@ class Failures:
                 self._under_traffic(subject, event, cause)
 
     def _under_traffic(self, subject: Subject, event: str, cause: Callable[[], object]) -> None:
-        failed, requests, back = [], 0, []
+        failed, requests, pauses = [], 0, []
         for _round in range(self._scale.rounds):
             with traffic.traffic(
                 self._lab.address(subject.hosts[0]), "/health", DOMAIN, rate=RATE, seconds=120
@@ -58,16 +59,16 @@ class Failures:
                 time.sleep(3)
             requests += len(stream.outcomes)
             failed.append(len(stream.failures))
-            # From the event to the first answer of a request that was sent after it.
-            answered = [one.ended - start for one in stream.outcomes if one.ok and one.started > start]
-            back.append(min(answered))
+            # From the moment of the cause on: nobody here knows when it takes effect.
+            answered = [start, *sorted(one.ended for one in stream.outcomes if one.ok and one.ended > start)]
+            pauses.append(max(later - earlier for earlier, later in itertools.pairwise(answered)))
         row = {
             "subject": subject.name,
             "event": event,
             "requests": requests,
             "failed": failed,
-            "seconds_to_an_answer": back,
+            "longest_pause": pauses,
         }
         self.rows.append(row)
         said = f"    {subject.name}, {event}: {failed} of {requests} requests failed in {self._scale.rounds} rounds"
-        say(said + f", an answer after {sorted(back)[len(back) // 2]:.2f} s")
+        say(said + f", no answer for up to {max(pauses):.2f} s")

@@ -96,7 +96,7 @@ FAILURES = {
     "event": "event",
     "requests": "requests",
     "failed": "failed in each round",
-    "seconds_to_an_answer": "seconds to an answer",
+    "longest_pause": "longest time without an answer, s",
 }
 TABLES = {"runs": RUNS, "serving": SERVING, "memory": MEMORY, "costs": COSTS, "failures": FAILURES}
 TITLES = {
