@@ -61,9 +61,12 @@ def test() -> Response:
     return Response("ok", mimetype="text/plain")
 
 
-@pages.get("/slow")
+@pages.route("/slow", methods=["GET", "POST"])
 def slow() -> ResponseReturnValue:
-    """Wait `seconds`, then tell which release and process waited: the route for tests of draining and timeouts."""
+    """Wait `seconds`, then tell which release and process waited: the route for tests of draining and timeouts.
+
+    POST is for those that have it cut: nginx may ask a GET once more.
+    """
     given = request.args.get("seconds", "")
     try:
         seconds = float(given)

@@ -115,9 +115,10 @@ def test_the_load_test_route_waits_a_tenth_of_a_second(client: FlaskClient) -> N
     assert (response.status_code, response.text, response.mimetype) == (200, "ok", "text/plain")
 
 
-def test_slow_waits_as_long_as_asked(client: FlaskClient) -> None:
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_slow_waits_as_long_as_asked(client: FlaskClient, method: str) -> None:
     start = time.monotonic()
-    answer = client.get("/slow?seconds=0.2").get_json()
+    answer = client.open("/slow?seconds=0.2", method=method).get_json()
     assert 0.2 <= time.monotonic() - start < 1
     assert answer == {"slept": 0.2, "release": "development", "pid": os.getpid()}
 

@@ -67,7 +67,7 @@ def test_a_request_whose_worker_died_is_a_bad_gateway(shop, shops):
     shop.deploy(workers=1)
     for one in shops:
         with ThreadPoolExecutor(1) as pool:
-            request = pool.submit(one.get, "/slow?seconds=20")
+            request = pool.submit(one.get, "/slow?seconds=20", "POST")
             time.sleep(1)
             one.run("kill -9 %s", str(one.workers[0]))
             answer = request.result()

@@ -11,6 +11,7 @@ GRACEFUL = 4
 # Seconds that a machine with much to do may take longer. systemd would kill after 5.
 LATER = 4
 KEYS = {"worker_class": "gthread", "workers": 2, "threads": 20, "graceful_timeout": GRACEFUL}
+# For POST: what is cut of a GET, nginx may ask the new release for.
 ENDLESS = "/slow?seconds=15"
 
 
@@ -20,7 +21,7 @@ def test_a_restart_cuts_what_takes_longer(shop, shops):
 
     def restart(one):
         with ThreadPoolExecutor(max_workers=2) as pool:
-            short, endless = pool.submit(one.get, "/slow?seconds=3"), pool.submit(one.get, ENDLESS)
+            short, endless = pool.submit(one.get, "/slow?seconds=3"), pool.submit(one.get, ENDLESS, "POST")
             time.sleep(1)
             start = time.monotonic()
             stopping = pool.submit(one.run, "systemctl restart %s", one.service)
@@ -38,7 +39,7 @@ def test_a_restart_cuts_what_takes_longer(shop, shops):
 def test_a_release_waits_as_long_before_it_stops_the_old_one(shop, shops, streams):
     shop.have(**KEYS)
     old = [one.release for one in shops]
-    with streams(rate=10) as quick, streams(ENDLESS, rate=1) as endless:
+    with streams(rate=10) as quick, streams(ENDLESS, rate=1, method="POST") as endless:
         shop.deploy(**KEYS, env={"COLOUR": "green"})
         # What the new release has got is not waited for here.
         controller.on_each(shops, lambda one: one.run("systemctl kill --signal=KILL %s", one.service))

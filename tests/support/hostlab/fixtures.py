@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,10 +55,10 @@ def streams(shops: list[AppOnHost]) -> Streams:
 
     @contextlib.contextmanager
     def start(
-        path: str = "/whoami", rate: float = 15.0, seconds: float = 120.0, tls: ssl.SSLContext | None = None
+        path: str = "/whoami", rate: float = 15.0, seconds: float = 120.0, **options: Any
     ) -> Iterator[list[traffic.Traffic]]:
         with contextlib.ExitStack() as stack:
-            yield [stack.enter_context(one.traffic(path, rate=rate, seconds=seconds, tls=tls)) for one in shops]
+            yield [stack.enter_context(one.traffic(path, rate=rate, seconds=seconds, **options)) for one in shops]
 
     return start
 

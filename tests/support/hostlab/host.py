@@ -50,9 +50,9 @@ class AppOnHost:
     def address(self) -> str:
         return self.host.ansible.get_variables()["ansible_host"]
 
-    def get(self, path: str) -> traffic.Answer:
-        """One GET through nginx under the application's first domain."""
-        return traffic.get(self.address, path, f"{self.name}.example.com")
+    def get(self, path: str, method: str = "GET") -> traffic.Answer:
+        """One request through nginx under the application's first domain."""
+        return traffic.get(self.address, path, f"{self.name}.example.com", method=method)
 
     def serves(self, status: int = 200) -> bool:
         """Whether its route /health is answered, and like that."""
@@ -149,10 +149,10 @@ class AppOfAUser(AppOnHost):
         """Cron, also where systemd runs the host, which obeys root alone."""
         return service.Cron(self)
 
-    def get(self, path: str) -> traffic.Answer:
-        """One GET through the door."""
+    def get(self, path: str, method: str = "GET") -> traffic.Answer:
+        """One request through the door."""
         address, port = self.door
-        return traffic.get(address, path, f"{self.name}.example.com", port=port)
+        return traffic.get(address, path, f"{self.name}.example.com", method=method, port=port)
 
     def traffic(self, path: str, **options: Any) -> contextlib.AbstractContextManager[traffic.Traffic]:
         address, port = self.door

@@ -135,6 +135,7 @@ def traffic(
     rate: float = 50.0,
     seconds: float = 120.0,
     tls: ssl.SSLContext | None = None,
+    method: str = "GET",
     port: int = 80,
 ) -> Iterator[Traffic]:
     """Send ``rate`` requests a second while the block runs, for at most ``seconds``, and wait for all answers."""
@@ -145,7 +146,7 @@ def traffic(
     def request() -> None:
         started = time.monotonic()
         try:
-            answer, error = get(address, path, host, tls=tls, port=port), ""
+            answer, error = get(address, path, host, tls=tls, method=method, port=port), ""
         except (OSError, http.client.HTTPException) as problem:
             answer, error = None, repr(problem)
         with lock:
