@@ -149,6 +149,10 @@ class ActionModule(ActionBase):
 
     def _value(self, name: str, role: str, variables: Variables) -> t.Any:
         """A variable's value as the tasks of a role see it, whose files and templates are looked for first."""
+        templates = _templates(role)
+        # A user's own template may include others.
+        if role != "nginx" or variables["nginx_site_template"] in templates:
+            variables = _role_variables.in_reach(variables, [name, *templates.values()])
         path = [str(ROLES / role), *variables.get("ansible_search_path", [])]
         return self._template(trust_as_template("{{ " + name + " }}"), {**variables, "ansible_search_path": path})
 
@@ -161,6 +165,13 @@ class ActionModule(ActionBase):
     def _require_root(self, variables: Variables) -> None:
         if self._value("nginx_private", "nginx", variables):
             raise _Untold("what a user has is looked at by itself")
+
+
+@functools.cache
+def _templates(role: str) -> dict[str, str]:
+    """Texts of a role's templates by name."""
+    directory = ROLES / role / "templates"
+    return {str(path.relative_to(directory)): path.read_text() for path in directory.rglob("*.j2")}
 
 
 # What runs the applications whose service is cron: by systemd, and as Debian's scripts start it.
