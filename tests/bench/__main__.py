@@ -15,7 +15,7 @@ from hostlab import controller
 from bench import bounds, report
 from bench.costs import Costs
 from bench.failures import Failures
-from bench.lab import QUICK, Lab, Scale, laboratory, say
+from bench.lab import QUICK, THOROUGH, Lab, Scale, laboratory, say
 from bench.runs import Runs
 from bench.serving import Serving
 
@@ -73,7 +73,9 @@ PARTS: dict[str, Callable[[Lab, Scale, Results], None]] = {
 def main() -> int:
     parser = argparse.ArgumentParser(prog="script/bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
-    parser.add_argument("--quick", action="store_true", help="each thing once, to see that all of it works")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="each thing once, to see that all of it works")
+    size.add_argument("--thorough", action="store_true", help="each thing five times")
     parser.add_argument(
         "--publish", action="store_true", help="write docs/benchmarks.html, docs/benchmarks.json and docs/runs.svg, too"
     )
@@ -81,9 +83,9 @@ def main() -> int:
     unknown = [part for part in given.parts if part not in PARTS]
     if unknown:
         parser.error(f"unknown part {unknown[0]!r}: there are {', '.join(PARTS)}")
-    scale = QUICK if given.quick else Scale()
+    scale = QUICK if given.quick else THOROUGH if given.thorough else Scale()
     start = time.monotonic()
-    results: Results = {"machine": report.machine(), "rounds": scale.rounds, "runs": []}
+    results: Results = {"machine": report.machine(), "runs": []}
     failed: list[str] = []
     with laboratory() as lab:
         for part in given.parts or PARTS:

@@ -7,6 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench import costs, failures
+from bench.lab import Samples
+from bench.serving import BARE, OF_BOUNDS, THROUGH_NGINX
+
 Rows = Sequence[dict[str, Any]]
 
 
@@ -35,62 +39,61 @@ class Bound:
         return f"{self.what}: {found} ({side} {self.limit:g}) {verdict}"
 
 
-def _one(rows: Rows, field: str, **wanted: object) -> float | None:
+def _one(rows: Rows, field: str, **wanted: object) -> Any:
+    """A field of the row that has some values; None where there is none."""
     found = [row[field] for row in rows if all(row[name] == value for name, value in wanted.items())]
     return found[0] if found else None
 
 
-def _ratio(upper: float | None, lower: float | None) -> float | None:
-    return None if upper is None or lower is None else upper / lower
+def _ratio(upper: Sequence[float] | None, lower: Sequence[float] | None) -> float | None:
+    """The median of the ratios of each round, as what slows the machine for a while slows both of a round."""
+    if not upper or not lower:
+        return None
+    return Samples([one / other for one, other in zip(upper, lower, strict=False)]).median
 
 
 def of_runs(rows: Rows) -> Iterator[Bound]:
-    def median(
+    def seconds(
         subject: str, action: str, part: str = "beside others", hosts: int = 1, applications: int = 1
-    ) -> float | None:
+    ) -> list[float] | None:
         of = {"subject": subject, "action": action, "part": part, "hosts": hosts, "applications": applications}
-        return _one(rows, "median", **of)
+        return _one(rows, "seconds", **of)
 
     ours = "wsgiops.flask"
-    unchanged, code = median(ours, "unchanged"), median("tutorial", "code")
-    yield Bound("no-op site / empty play", _ratio(unchanged, median("empty play", "unchanged")), 5)
-    yield Bound("no-op site / tutorial's no-op", _ratio(unchanged, median("tutorial", "unchanged")), 0.25)
+    unchanged, code = seconds(ours, "unchanged"), seconds("tutorial", "code")
+    yield Bound("no-op site / empty play", _ratio(unchanged, seconds("empty play", "unchanged")), 5)
+    yield Bound("no-op site / tutorial's no-op", _ratio(unchanged, seconds("tutorial", "unchanged")), 0.25)
     executions = _one(rows, "remote_executions", subject=ours, action="unchanged", part="beside others")
     yield Bound("remote executions of a no-op site", executions, 6)
-    yield Bound("code-only deploy / tutorial's", _ratio(median(ours, "code"), code), 0.5)
-    yield Bound("rollback / tutorial's code-only deploy", _ratio(median(ours, "rollback"), code), 1 / 3)
-    one, eight = (median(ours, "unchanged", "fleet", hosts) for hosts in (1, 8))
+    yield Bound("code-only deploy / tutorial's", _ratio(seconds(ours, "code"), code), 0.5)
+    yield Bound("rollback / tutorial's code-only deploy", _ratio(seconds(ours, "rollback"), code), 1 / 3)
+    one, eight = (seconds(ours, "unchanged", "fleet", hosts) for hosts in (1, 8))
     yield Bound("no-op site, 8 hosts / 1", _ratio(eight, one), 3)
-    one, ten = (median(ours, "unchanged", "applications", 1, applications) for applications in (1, 10))
+    one, ten = (seconds(ours, "unchanged", "applications", 1, applications) for applications in (1, 10))
     yield Bound("no-op site, 10 applications / 1", _ratio(ten, one), 4)
 
 
 def of_serving(rows: Rows) -> Iterator[Bound]:
-    def rate(server: str, route: str, way: str, connections: int) -> float | None:
-        return _one(rows, "rate", server=server, route=route, way=way, connections=connections)
+    def rates(server: str, route: str, way: str, connections: int) -> list[float] | None:
+        return _one(rows, "rates", server=server, route=route, way=way, connections=connections)
 
-    for server in ("sync", "gthread", "gevent"):
-        for connections in (10, 100, 1000):
-            through = rate(server, "trivial", "through nginx", connections)
-            bare = rate(server, "trivial", "bare, on TCP", connections)
-            yield Bound(f"{server} through nginx / bare, {connections} connections", _ratio(through, bare), 0.85, True)
-    through = rate("gevent", "waits 0.1 s", "through nginx", 1000)
-    bare = rate("gevent", "waits 0.1 s", "bare, on TCP", 1000)
-    yield Bound("gevent, a route that waits 0.1 s, 1000 connections / bare", _ratio(through, bare), 0.85, True)
-    failed = [row["failed"] for row in rows if row["way"] == "through nginx"]
+    for server, route, connections in OF_BOUNDS:
+        through, bare = (rates(server, route, way, connections) for way in (THROUGH_NGINX, BARE))
+        what = f"{server}, {route}, {connections} connections: through nginx / bare"
+        yield Bound(what, _ratio(through, bare), 0.85, True)
+    failed = [row["failed"] for row in rows if row["way"] == THROUGH_NGINX]
     yield Bound("requests through nginx that failed", float(sum(failed)) if failed else None, 0)
 
 
 def of_failures(rows: Rows) -> Iterator[Bound]:
-    for event in ("a deploy", "a rollback"):
+    for event in failures.OF_A_BOUND:
         failed = _one(rows, "failed", subject="wsgiops.flask", event=event)
         yield Bound(f"requests that {event} at 50/s failed", None if failed is None else float(sum(failed)), 0)
 
 
 def of_costs(rows: Rows) -> Iterator[Bound]:
     """What the default has and could be without, all together."""
-    parts = ("without access lines", "without the sandbox", "without socket activation")
-    shares = [_one(rows, "share", what=what) for what in parts]
+    shares = [_one(rows, "share", what=what) for what in costs.OF_A_BOUND]
     whole = None if None in shares else math.prod(share for share in shares if share is not None)
     yield Bound(
         "cost of access lines, sandbox and socket activation together", None if whole is None else 1 - 1 / whole, 0.05

@@ -6,11 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.lab import Lab, Samples, Scale, say
-from bench.serving import ROUTES, Serving
+from bench.serving import ROUTES, TRIVIAL, Serving
 
 # Where a request costs least besides.
 SERVER = "gevent"
 CONNECTIONS = 100
+
+NO_LINES_ROW = "without access lines"
+NO_SANDBOX_ROW = "without the sandbox"
+NO_ACTIVATION_ROW = "without socket activation"
+OF_A_BOUND = (NO_LINES_ROW, NO_SANDBOX_ROW, NO_ACTIVATION_ROW)
 
 # All that closes the service in, by what systemd takes for nothing.
 NO_SANDBOX = """
@@ -39,25 +44,32 @@ SystemCallArchitectures=
 SystemCallFilter=
 """
 
-# The server listens by itself at the path of the socket.
+# The server listens by itself where nginx asks for it, which it may not otherwise (chown), and knows nothing of the socket
+# that systemd holds.
 NO_ACTIVATION = """
 id=$(basename "$(readlink /opt/shop/current)")
-systemctl stop "shop@$id.socket" "shop@$id.service"
-systemd-run --quiet --collect --unit=bench-own --uid=shop --gid=www-data --property=LimitNOFILE=65536 \\
-  --property=UMask=007 --property=WorkingDirectory=/opt/shop/current/code \\
-  env FLASK_DATABASE=/tmp/own.sqlite3 FLASK_PROXY_HOPS=1 /opt/shop/current/venv/bin/gunicorn \\
-  --config /opt/shop/current/gunicorn.conf.py --backlog 2048 --bind unix:/tmp/own.sock
-until [ -S /tmp/own.sock ]; do sleep 0.1; done
-ln -sfn /tmp/own.sock /run/shop/$id.sock
+mkdir -p /run/systemd/system/shop@.service.d
+sed -n 's#^ExecStart=\\(.*\\) --bind .*#\\1#p' /etc/systemd/system/shop@.service >/run/bench-command
+cat >/run/systemd/system/shop@.service.d/bench.conf <<UNIT
+[Service]
+StateDirectoryMode=0755
+UMask=0
+SystemCallFilter=@chown
+ExecStart=
+ExecStart=/usr/bin/env -u LISTEN_FDS -u LISTEN_PID $(cat /run/bench-command) --bind unix:/var/lib/shop/own.sock
+UNIT
+systemctl daemon-reload
+systemctl restart "shop@$id.service"
+mv /run/shop/$id.sock /run/shop/held
+ln -s /var/lib/shop/own.sock /run/shop/$id.sock
 sleep 2
 """
 BACK = """
-systemctl stop bench-own 2>/dev/null || true
-rm -rf /run/systemd/system/shop@.service.d /tmp/own.sock
+rm -rf /run/systemd/system/shop@.service.d
 systemctl daemon-reload
 id=$(basename "$(readlink /opt/shop/current)")
-[ ! -L "/run/shop/$id.sock" ] || rm "/run/shop/$id.sock"
-systemctl restart "shop@$id.socket" "shop@$id.service"
+[ ! -e /run/shop/held ] || mv -T /run/shop/held "/run/shop/$id.sock"
+systemctl restart "shop@$id.service"
 sleep 2
 """
 
@@ -74,7 +86,7 @@ class Costs:
     def measure(self) -> None:
         self._serving.prepare()
         keys: Mapping[str, dict[str, Any]] = {
-            "without access lines": {"logs": {"access": "none"}},
+            NO_LINES_ROW: {"logs": {"access": "none"}},
             "access lines by the server": {"logs": {"access": "gunicorn"}},
         }
         for what, changed in keys.items():
@@ -83,8 +95,8 @@ class Costs:
                 lambda changed=changed: self._serving.deploy(SERVER, **changed),
                 lambda: self._serving.deploy(SERVER),
             )
-        self._compare("without the sandbox", self._open, lambda: self._run(BACK))
-        self._compare("without socket activation", lambda: self._run(NO_ACTIVATION), lambda: self._run(BACK))
+        self._compare(NO_SANDBOX_ROW, self._open, lambda: self._run(BACK))
+        self._compare(NO_ACTIVATION_ROW, lambda: self._run(NO_ACTIVATION), lambda: self._run(BACK))
 
     def _run(self, script: str) -> None:
         self._lab.run(self._serving.host, script)
@@ -100,16 +112,16 @@ class Costs:
         """By turns, as what else the machine does changes with time."""
         change_back()
         with_it, without = Samples(), Samples()
-        for _round in range(self._scale.rounds):
+        for _round in range(self._scale.rounds if what in OF_A_BOUND else self._scale.others):
             with_it.values.append(self._rate())
             change()
             without.values.append(self._rate())
             change_back()
-        share = without.median / with_it.median
+        share = Samples([one / other for one, other in zip(without.values, with_it.values, strict=True)]).median
         self.rows.append({"what": what, "rate": without.median, "default": with_it.median, "share": share})
         say(f"    {what}: {without.median:.0f}/s, by default {with_it.median:.0f}/s")
 
     def _rate(self) -> float:
-        url = f"http://127.0.0.1{ROUTES['trivial']}"
-        self._serving.load(url, CONNECTIONS)
-        return self._serving.load(url, CONNECTIONS).rate
+        url = f"http://127.0.0.1{ROUTES[TRIVIAL]}"
+        _warm, found = self._serving.load([url, url], CONNECTIONS)
+        return found.rate

@@ -14,6 +14,9 @@ from bench.subjects import CODE, FIRST, ROLLBACK, Collection, Subject, Tutorial
 
 RATE = 50.0
 
+# None of their requests may fail.
+OF_A_BOUND = ("a deploy", "a rollback")
+
 # Ends the main process of a service at once.
 KILL = 'kill -9 "$(systemctl show --property=MainPID --value "$1")"'
 SERVICES = {
@@ -39,24 +42,26 @@ class Failures:
             subject.act(FIRST)
             host = subject.hosts[0]
             events: dict[str, Callable[[], object]] = {"a deploy": lambda subject=subject: subject.measure(CODE)}
-            if isinstance(subject, Collection):
+            ours = isinstance(subject, Collection)
+            if ours:
                 events["a rollback"] = lambda subject=subject: subject.measure(ROLLBACK)
             events["kill -9 of the main process"] = lambda subject=subject, host=host: self._lab.run(
                 host, KILL, self._lab.run(host, SERVICES[subject.name]).strip()
             )
             for event, cause in events.items():
-                self._under_traffic(subject, event, cause)
+                of_a_bound = ours and event in OF_A_BOUND
+                self._under_traffic(subject, event, cause, self._scale.rounds if of_a_bound else self._scale.others)
 
-    def _under_traffic(self, subject: Subject, event: str, cause: Callable[[], object]) -> None:
+    def _under_traffic(self, subject: Subject, event: str, cause: Callable[[], object], rounds: int) -> None:
         failed, requests, pauses = [], 0, []
-        for _round in range(self._scale.rounds):
+        for _round in range(rounds):
             with traffic.traffic(
                 self._lab.address(subject.hosts[0]), "/health", DOMAIN, rate=RATE, seconds=120
             ) as stream:
                 time.sleep(1)
                 start = time.monotonic()
                 cause()
-                time.sleep(3)
+                time.sleep(2)
             requests += len(stream.outcomes)
             failed.append(len(stream.failures))
             # From the moment of the cause on: nobody here knows when it takes effect.
@@ -70,5 +75,5 @@ class Failures:
             "longest_pause": pauses,
         }
         self.rows.append(row)
-        said = f"    {subject.name}, {event}: {failed} of {requests} requests failed in {self._scale.rounds} rounds"
+        said = f"    {subject.name}, {event}: {failed} of {requests} requests failed in {rounds} rounds"
         say(said + f", no answer for up to {max(pauses):.2f} s")

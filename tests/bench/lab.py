@@ -25,7 +25,8 @@ SUBJECTS = Path(__file__).parent / "subjects"
 class Scale:
     """How much is measured.
 
-    :param rounds: how often each thing is; what is shown is the median, and one of fewer than five says little.
+    :param rounds: how often that is of which a bound is made; what is shown is the median.
+    :param others: how often all else is.
     :param fleet: numbers of hosts.
     :param applications: numbers of applications on one host.
     :param connections: of clients at a time.
@@ -33,11 +34,15 @@ class Scale:
     """
 
     rounds: int = 5
+    others: int = 1
     fleet: tuple[int, ...] = (1, 2, 4, 8)
     applications: tuple[int, ...] = (1, 5, 10)
     connections: tuple[int, ...] = (10, 100, 1000)
     servers: tuple[str, ...] = ("sync", "gthread", "gevent", "pywsgi")
 
+
+# All as often, whatever time it takes.
+THOROUGH = Scale(others=5)
 
 # Whether all of it works; its figures say nothing.
 QUICK = Scale(rounds=1, fleet=(1, 2), applications=(1, 2), connections=(10,), servers=("gevent",))
@@ -52,11 +57,16 @@ def say(text: str) -> None:
 
 @dataclass(frozen=True)
 class Timing:
-    """One command: seconds of the clock, CPU seconds of the controller's processes, and its output."""
+    """One command.
+
+    :param seconds: of the clock.
+    :param cpu: seconds of the controller's processes.
+    :param remote_executions: commands sent to all hosts together; None where nobody counts.
+    """
 
     seconds: float
     cpu: float
-    output: str
+    remote_executions: int | None = None
 
 
 def timed(command: Sequence[str], stdin: bytes | None = None, env: Mapping[str, str] | None = None) -> Timing:
@@ -79,7 +89,7 @@ def timed(command: Sequence[str], stdin: bytes | None = None, env: Mapping[str, 
         text = output.read().decode(errors="replace")
     if process.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} failed with {process.returncode}:\n{text[-4000:]}")
-    return Timing(seconds, usage.ru_utime + usage.ru_stime, text)
+    return Timing(seconds, usage.ru_utime + usage.ru_stime)
 
 
 @dataclass

@@ -75,6 +75,7 @@ RUNS = {
     "action": "run",
     "hosts": "hosts",
     "applications": "applications",
+    "rounds": "rounds",
     "median": "seconds",
     "controller_cpu": "CPU seconds of the controller",
     "remote_executions": "remote executions",
@@ -84,6 +85,7 @@ SERVING = {
     "route": "route",
     "way": "way",
     "connections": "connections",
+    "rounds": "rounds",
     "rate": "requests/s",
     "p50_ms": "p50 ms",
     "p99_ms": "p99 ms",
@@ -124,7 +126,8 @@ def page(results: dict[str, Any], bounds: Sequence[Bound]) -> str:
     on = results["machine"]
     body = [
         "<h1>Benchmarks of wsgiops.flask</h1>",
-        f"<p>Medians of {results['rounds']} rounds, measured by <code>script/bench</code> on {html.escape(on['date'])}:"
+        f"<p>Medians, and for ratios the medians of those of each round, measured by <code>script/bench</code> on"
+        f" {html.escape(on['date'])}:"
         f" {on['cpus']} CPUs ({html.escape(on['cpu'])}) for the controller, the hosts and the load together."
         " Compare within a plot, not with other machines.</p>",
     ]

@@ -53,8 +53,8 @@ class Runs:
         self._part = "beside others"
         subjects: list[Subject] = []
         firsts: dict[str, list[Timing]] = {}
-        for number in range(self._scale.rounds):
-            say(f"first runs, {number + 1} of {self._scale.rounds}")
+        for number in range(self._scale.others):
+            say(f"first runs, {number + 1} of {self._scale.others}")
             subjects = [make(self._lab, [self._lab.new_host(host)]) for host, make in _BESIDE.items()]
             for subject in subjects:
                 firsts.setdefault(subject.name, []).append(subject.measure(FIRST))
@@ -64,7 +64,7 @@ class Runs:
             say(ACTIONS[action])
             able = [subject for subject in subjects if action != ROLLBACK or not isinstance(subject, Tutorial)]
             empty = [_EmptyPlay(self._lab, subjects[0].hosts)] if action == UNCHANGED else []
-            self._measure([*empty, *able], action)
+            self._measure([*empty, *able], action, self._rounds(action != DEPENDENCY))
 
     def of_fleets(self) -> None:
         """One application on several hosts."""
@@ -73,25 +73,34 @@ class Runs:
         say(f"first run on {len(hosts)} hosts")
         whole = Collection(self._lab, hosts, **_SMALL)
         self._add(whole, FIRST, [whole.measure(FIRST)])
-        for size in self._scale.fleet:
-            say(f"{size} hosts")
-            part = Collection(self._lab, hosts[:size], **_SMALL)
-            part.source = whole.source
-            for action in (UNCHANGED, CODE, ROLLBACK):
-                self._measure([part], action)
+        # All that change nothing before those after which the hosts differ.
+        for action in (UNCHANGED, CODE, ROLLBACK):
+            say(ACTIONS[action])
+            for size in self._scale.fleet:
+                part = Collection(self._lab, hosts[:size], **_SMALL)
+                part.source = whole.source
+                of_a_bound = size in (min(self._scale.fleet), max(self._scale.fleet))
+                self._measure([part], action, self._rounds(of_a_bound and action == UNCHANGED))
 
     def of_applications(self) -> None:
-        """Several applications on one host."""
+        """Several applications on one host, and some of them alone."""
         self._part = "applications"
-        host = self._lab.host(OURS)
-        for number in self._scale.applications:
-            say(f"{number} applications")
-            subject = Collection(self._lab, [host], number, **_SMALL)
-            subject.act(FIRST)
-            for action in (UNCHANGED, CODE):
-                self._measure([subject], action)
+        numbers = sorted(self._scale.applications, reverse=True)
+        whole = Collection(self._lab, [self._lab.new_host(OURS)], numbers[0], **_SMALL)
+        say(f"first run with {numbers[0]} applications")
+        self._add(whole, FIRST, [whole.measure(FIRST)])
+        for action in (UNCHANGED, CODE):
+            say(ACTIONS[action])
+            for number in numbers:
+                some = Collection(self._lab, whole.hosts, number, **_SMALL)
+                some.source = whole.source
+                of_a_bound = number in (numbers[0], numbers[-1])
+                self._measure([some], action, self._rounds(of_a_bound and action == UNCHANGED))
 
-    def _measure(self, subjects: Sequence[Subject], action: str) -> None:
+    def _rounds(self, of_a_bound: bool) -> int:
+        return self._scale.rounds if of_a_bound else self._scale.others
+
+    def _measure(self, subjects: Sequence[Subject], action: str, rounds: int) -> None:
         timings: dict[str, list[Timing]] = {subject.name: [] for subject in subjects}
 
         def measure(subject: Subject) -> Callable[[], float]:
@@ -101,18 +110,20 @@ class Runs:
 
             return once
 
-        in_rounds(self._scale.rounds, {subject.name: measure(subject) for subject in subjects})
+        in_rounds(rounds, {subject.name: measure(subject) for subject in subjects})
         for subject in subjects:
-            self._add(subject, action, timings[subject.name], subject.remote_executions(action))
+            self._add(subject, action, timings[subject.name])
 
-    def _add(self, subject: Subject, action: str, timings: Sequence[Timing], executions: int | None = None) -> None:
+    def _add(self, subject: Subject, action: str, timings: Sequence[Timing]) -> None:
         seconds, cpu = Samples([one.seconds for one in timings]), Samples([one.cpu for one in timings])
+        executions = timings[-1].remote_executions
         row = {
             "part": self._part,
             "subject": subject.name,
             "action": action,
             "hosts": len(subject.hosts),
             "applications": subject.applications,
+            "rounds": len(timings),
             "seconds": seconds.values,
             "median": seconds.median,
             "controller_cpu": cpu.median,

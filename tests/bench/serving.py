@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from typing import Any
 from bench.lab import DOMAIN, OURS, Lab, Samples, Scale, say
 from bench.subjects import FIRST, Collection
 
-ROUTES = {"trivial": "/health", "waits 0.1 s": "/test"}
+TRIVIAL, WAITING = "trivial", "waits 0.1 s"
+ROUTES = {TRIVIAL: "/health", WAITING: "/test"}
 STATIC = "/static/style.css"
 
 # Keys of the application by the name under which its rows stand.
@@ -26,7 +28,16 @@ WORKERS = 1
 ALL_CPUS = 4
 BARE_PORT = 8000
 DEVELOPMENT_PORT = 5000
-SECONDS = 1
+SECONDS = 2
+# What clients that went away had asked for, a worker still answers: as many requests as there were connections.
+PAUSE = 1
+THROUGH_NGINX, BARE = "through nginx", "bare, on TCP"
+
+# Server, route and connections of what has to be nearly as fast through nginx as bare.
+OF_BOUNDS = [
+    *itertools.product(("sync", "gthread", "gevent"), (TRIVIAL,), (10, 100, 1000)),
+    ("gevent", WAITING, 1000),
+]
 
 # The summary of wrk as JSON; latencies in microseconds.
 LUA = """
@@ -47,7 +58,7 @@ for worker in $(cat /proc/$main/task/$main/children); do sed -n 's/^Pss: *//p' /
 
 @dataclass(frozen=True)
 class Load:
-    """One second of requests."""
+    """Requests of SECONDS; latencies in microseconds."""
 
     rate: float
     p50: float
@@ -76,17 +87,17 @@ class Serving:
             self._compare(name, name, ROUTES, self._scale.connections)
             if name != "pywsgi":
                 some = [number for number in self._scale.connections if number <= 100][-1:]
-                self._compare(f"{name}, {ALL_CPUS} workers", name, {"trivial": ROUTES["trivial"]}, some, ALL_CPUS)
+                self._compare(f"{name}, {ALL_CPUS} workers", name, {TRIVIAL: ROUTES[TRIVIAL]}, some, ALL_CPUS)
 
     def _compare(
         self, title: str, name: str, routes: Mapping[str, str], connections: Sequence[int], workers: int = WORKERS
     ) -> None:
         """A server through nginx, and where gunicorn can do that, bare."""
         self.deploy(name, workers)
-        ways = {"through nginx": "http://127.0.0.1{path}"}
+        ways = {THROUGH_NGINX: "http://127.0.0.1{path}"}
         if name != "pywsgi":
             self._start_bare(SERVERS[name], workers)
-            ways["bare, on TCP"] = f"http://127.0.0.1:{BARE_PORT}{{path}}"
+            ways[BARE] = f"http://127.0.0.1:{BARE_PORT}{{path}}"
         for route, path in routes.items():
             self._measure(title, route, {way: url.format(path=path) for way, url in ways.items()}, connections)
         self._stop_bare()
@@ -96,16 +107,16 @@ class Serving:
         self.deploy("sync", static=[{"url": "/static/", "path": "reference/static"}])
         self._measure("nginx", "static file", {"nginx alone": f"http://127.0.0.1{STATIC}"})
         self._start(f"flask --app wsgi:app run --port {DEVELOPMENT_PORT}", "bench-development", DEVELOPMENT_PORT)
-        url = f"http://127.0.0.1:{DEVELOPMENT_PORT}{ROUTES['trivial']}"
+        url = f"http://127.0.0.1:{DEVELOPMENT_PORT}{ROUTES[TRIVIAL]}"
         few = [number for number in self._scale.connections if number <= 100]
-        self._measure("Flask's development server", "trivial", {"bare, on TCP": url}, few)
+        self._measure("Flask's development server", TRIVIAL, {BARE: url}, few)
         self._lab.run(self.host, "systemctl stop bench-development")
 
     def of_memory(self) -> None:
         for name in [name for name in ("sync", "gthread") if name in self._scale.servers]:
             for preload in (False, True):
                 self.deploy(name, ALL_CPUS, preload=preload)
-                self.load(f"http://127.0.0.1{ROUTES['trivial']}", 10)
+                self.load([f"http://127.0.0.1{ROUTES[TRIVIAL]}"], 10)
                 kilobytes = [int(line.split()[0]) for line in self._lab.run(self.host, MEMORY).splitlines()]
                 median = Samples([float(value) for value in kilobytes]).median
                 self.memory.append({"server": name, "preload": preload, "worker_kib": median})
@@ -128,7 +139,7 @@ class Serving:
         variables = f"FLASK_RELEASE=bare FLASK_DATABASE=/tmp/{unit}.sqlite3 FLASK_PROXY_HOPS=1 FLASK_WORKER_CLASS=sync"
         options = f"--collect --unit={unit} --uid=shop --property=LimitNOFILE=65536"
         where = "--property=WorkingDirectory=/opt/shop/current/code"
-        ask = f"wrk -t1 -c1 -d1s -H 'Host: {DOMAIN}' -s /root/report.lua http://127.0.0.1:{port}{ROUTES['trivial']}"
+        ask = f"wrk -t1 -c1 -d1s -H 'Host: {DOMAIN}' -s /root/report.lua http://127.0.0.1:{port}{ROUTES[TRIVIAL]}"
         self._lab.run(
             self.host,
             f"systemd-run --quiet {options} {where} env {variables} /opt/shop/current/venv/bin/{command}\n"
@@ -146,17 +157,17 @@ class Serving:
         :param ways: URLs.
         """
         for number in self._scale.connections if connections is None else connections:
-            loads: dict[str, list[Load]] = {way: [] for way in ways}
-            for _round in range(self._scale.rounds):
-                for way, url in ways.items():
-                    loads[way].append(self.load(url, number))
-            for way, found in loads.items():
-                self._add(server, route, way, number, found)
+            of_a_bound = (server, route, number) in OF_BOUNDS
+            rounds = self._scale.rounds if of_a_bound else self._scale.others
+            found = self.load([url for _round in range(rounds) for url in ways.values()], number)
+            for place, way in enumerate(ways):
+                self._add(server, route, way, number, found[place :: len(ways)])
 
-    def load(self, url: str, connections: int) -> Load:
-        """One second of requests from the host itself, on one of its CPUs."""
+    def load(self, urls: Sequence[str], connections: int) -> list[Load]:
+        """Requests for each, one after another, from the host itself on one of its CPUs."""
         options = f"-t1 -c{connections} -d{SECONDS}s --timeout 10s -H 'Host: {DOMAIN}' -s /root/report.lua"
-        return Load(**json.loads(self._lab.run(self.host, f"wrk {options} {url} | tail -n 1")))
+        script = f'for url; do wrk {options} "$url" | tail -n 1; sleep {PAUSE}; done'
+        return [Load(**json.loads(line)) for line in self._lab.run(self.host, script, *urls).splitlines()]
 
     def _add(self, server: str, route: str, way: str, connections: int, loads: Sequence[Load]) -> None:
         row = {
@@ -164,6 +175,7 @@ class Serving:
             "route": route,
             "way": way,
             "connections": connections,
+            "rounds": len(loads),
             "rates": [load.rate for load in loads],
             "rate": Samples([load.rate for load in loads]).median,
             "p50_ms": Samples([load.p50 / 1000 for load in loads]).median,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -75,10 +76,6 @@ class Subject:
     def act(self, action: str) -> Timing:
         raise NotImplementedError
 
-    def remote_executions(self, action: str) -> int | None:
-        """Commands that a run sends to all of its hosts; None where nobody counts."""
-        return None
-
 
 class ByPlaybook(Subject):
     """What ansible-playbook runs."""
@@ -87,9 +84,13 @@ class ByPlaybook(Subject):
         raise NotImplementedError
 
     def act(self, action: str) -> Timing:
-        return timed(["ansible-playbook", *self.arguments(action)], env=self.environment())
+        log = self.lab.directory / "ansible.log"
+        log.unlink(missing_ok=True)
+        found = timed(["ansible-playbook", *self.arguments(action)], env=self._environment(log))
+        executions = re.findall(r"\| <[^>]+> SSH: EXEC ", log.read_text())
+        return dataclasses.replace(found, remote_executions=len(executions))
 
-    def environment(self) -> dict[str, str]:
+    def _environment(self, log: Path) -> dict[str, str]:
         # As somebody has it who installed the collection: an ansible.cfg without settings.
         configuration = self.lab.directory / "ansible.cfg"
         configuration.touch()
@@ -98,15 +99,12 @@ class ByPlaybook(Subject):
             "ANSIBLE_CONFIG": str(configuration),
             "ANSIBLE_FORKS": "20",
             "ANSIBLE_HOST_KEY_CHECKING": "false",
+            "ANSIBLE_LOG_PATH": str(log),
+            "ANSIBLE_LOG_VERBOSITY": "3",
             "ANSIBLE_NOCOLOR": "true",
         }
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
         return kept | settings
-
-    def remote_executions(self, action: str) -> int | None:
-        self.prepare(action)
-        output = timed(["ansible-playbook", "-vvv", *self.arguments(action)], env=self.environment()).output
-        return len(re.findall(r"^<[^>]+> SSH: EXEC ", output, re.MULTILINE))
 
 
 class Collection(ByPlaybook):
