@@ -417,3 +417,35 @@ def test_a_generated_file_has_no_comment_behind_a_value(template: Path) -> None:
     text = (REPOSITORY / template).read_text()
     lines = re.sub(r"\{#.*?#\}", "", text, flags=re.DOTALL).splitlines()
     assert [line for line in lines if re.match(r"\s*[^#\s].*\s#", line)] == []
+
+
+def tasks_of_roles() -> t.Iterator[tuple[str, dict[str, t.Any]]]:
+    """Each task of a role, those of blocks too, behind the name of the role."""
+
+    def within(tasks: list[dict[str, t.Any]]) -> t.Iterator[dict[str, t.Any]]:
+        for task in tasks:
+            yield task
+            for part in ("block", "rescue", "always"):
+                yield from within(task.get(part, []))
+
+    for path in sorted(REPOSITORY.glob("roles/*/tasks/*.yml")):
+        for task in within(yaml.safe_load(path.read_text()) or []):
+            yield path.relative_to(REPOSITORY / "roles").parts[0], task
+
+
+def test_tasks_hand_over_all_arguments_one_by_one() -> None:
+    """By the same variables a host is compared. A template for all of them at once is one that Ansible warns of."""
+    asked = []
+    for role, task in tasks_of_roles():
+        assert not isinstance(task.get("args"), str), task["name"]
+        arguments = next((value for name, value in task.items() if name.startswith("wsgiops.flask.")), {})
+        found = {
+            name: match.groups()
+            for name, value in arguments.items()
+            if (match := re.fullmatch(r"{{ (__\w+_arguments)\.(\w+) }}", str(value)))
+        }
+        for variable in {variable for variable, _key in found.values()}:
+            wanted = yaml.safe_load((REPOSITORY / "roles" / role / "vars" / "main.yml").read_text())[variable]
+            assert found == {name: (variable, name) for name in wanted}, task["name"]
+            asked.append(variable)
+    assert len(asked) == 11

@@ -72,6 +72,8 @@ def test_readme_from_build_to_removal(shop, user):
             check=False,
         )
         assert done.returncode == 0, f"{command}\n{done.stdout[-6000:]}{done.stderr[-3000:]}"
+        # Whoever installed the collection has an ansible.cfg of their own, or none.
+        assert "[WARNING]" not in done.stderr, f"{command}\n{done.stderr[-3000:]}"
         return done.stdout
 
     def recap(output):
