@@ -44,8 +44,8 @@ SystemCallArchitectures=
 SystemCallFilter=
 """
 
-# The server listens by itself where nginx asks for it, which the sandbox forbids otherwise (chown), and knows nothing of
-# the socket that systemd holds.
+# The server listens by itself where nginx asks for it, which the sandbox forbids otherwise (chown). It knows nothing of the
+# socket that systemd holds.
 NO_ACTIVATION = """
 id=$(basename "$(readlink /opt/shop/current)")
 mkdir -p /run/systemd/system/shop@.service.d

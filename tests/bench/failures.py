@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
 from collections.abc import Callable
@@ -40,21 +41,33 @@ class Failures:
         ):
             say(f"failures with {subject.name}")
             subject.act(FIRST)
-            host = subject.hosts[0]
-            events: dict[str, Callable[[], object]] = {"a deploy": lambda subject=subject: subject.measure(CODE)}
             ours = isinstance(subject, Collection)
-            if ours:
-                events["a rollback"] = lambda subject=subject: subject.measure(ROLLBACK)
-            events["kill -9 of the main process"] = lambda subject=subject, host=host: self._lab.run(
-                host, KILL, self._lab.run(host, SERVICES[subject.name]).strip()
-            )
-            for event, cause in events.items():
-                of_a_bound = ours and event in OF_A_BOUND
-                self._under_traffic(subject, event, cause, self._scale.rounds if of_a_bound else self._scale.others)
+            for event, action in {"a deploy": CODE, **({"a rollback": ROLLBACK} if ours else {})}.items():
+                self._under_traffic(
+                    subject,
+                    event,
+                    self._scale.rounds if ours else self._scale.others,
+                    functools.partial(subject.prepare, action),
+                    functools.partial(subject.act, action),
+                )
+            kill = functools.partial(self._kill, subject)
+            self._under_traffic(subject, "kill -9 of the main process", self._scale.others, lambda: None, kill)
 
-    def _under_traffic(self, subject: Subject, event: str, cause: Callable[[], object], rounds: int) -> None:
+    def _kill(self, subject: Subject) -> None:
+        service = self._lab.run(subject.hosts[0], SERVICES[subject.name]).strip()
+        self._lab.run(subject.hosts[0], KILL, service)
+
+    def _under_traffic(
+        self,
+        subject: Subject,
+        event: str,
+        rounds: int,
+        prepare: Callable[[], object],
+        cause: Callable[[], object],
+    ) -> None:
         failed, requests, pauses = [], 0, []
         for _round in range(rounds):
+            prepare()
             with traffic.traffic(
                 self._lab.address(subject.hosts[0]), "/health", DOMAIN, rate=RATE, seconds=120
             ) as stream:

@@ -66,8 +66,14 @@ class Subject:
         lock.write_text(text.replace(found[0], f"click=={version} \\\n    --hash=sha256:{digest}"))
 
     def prepare(self, action: str) -> None:
-        """What a developer did before the run, which is not timed."""
-        {CODE: self.change_code, DEPENDENCY: self.change_dependency}.get(action, lambda: None)()
+        """What happened before the run, which is not timed."""
+        if action == CODE:
+            self.change_code()
+        elif action == DEPENDENCY:
+            self.change_dependency()
+        elif action == ROLLBACK:
+            # One rollback after the other goes further back each time.
+            self.measure(CODE)
 
     def measure(self, action: str) -> Timing:
         self.prepare(action)
