@@ -44,7 +44,7 @@ SystemCallArchitectures=
 SystemCallFilter=
 """
 
-# The server listens by itself where nginx asks for it, which the sandbox forbids otherwise (chown). It knows nothing of the
+# The server listens by itself where nginx asks for it (the sandbox forbids the chown of that), and does not know of the
 # socket that systemd holds.
 NO_ACTIVATION = """
 id=$(basename "$(readlink /opt/shop/current)")
