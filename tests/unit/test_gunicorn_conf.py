@@ -5,9 +5,12 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import types
 import typing as t
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from gunicorn import config
@@ -40,7 +43,8 @@ def configuration(**keys: t.Any) -> dict[str, t.Any]:
     """What gunicorn's configuration holds for an application with further keys."""
     found: dict[str, t.Any] = {"__file__": str(ROLE / "files" / "gunicorn.conf.py")}
     exec(render("gunicorn.conf.py.j2", keys), found)
-    return {name: value for name, value in found.items() if name[0] != "_" and not isinstance(value, types.ModuleType)}
+    code = (types.ModuleType, types.FunctionType)
+    return {name: value for name, value in found.items() if name[0] != "_" and not isinstance(value, code)}
 
 
 def test_an_application_without_further_keys() -> None:
@@ -102,6 +106,32 @@ def test_a_setting_arrives_as_it_was_written(value: t.Any) -> None:
 def test_settings_come_last_and_in_one_order() -> None:
     assert configuration(gunicorn_settings={"worker_tmp_dir": "/run/shm"})["worker_tmp_dir"] == "/run/shm"
     assert list(configuration(gunicorn_settings={"b": 1, "a": 2}))[-2:] == ["a", "b"]
+
+
+@pytest.mark.parametrize("worker_class", ["gevent", "gthread"])
+def test_an_answer_ends_its_connection_once_another_release_is_current(tmp_path: Path, worker_class: str) -> None:
+    conf: dict[str, t.Any] = {"__file__": str(tmp_path / "releases" / "a" / "gunicorn.conf.py")}
+    exec(render("gunicorn.conf.py.j2", {"worker_class": worker_class}), conf)
+    (tmp_path / "releases" / "a").mkdir(parents=True)
+    current = tmp_path / "current"
+
+    def added() -> list[tuple[str, str]]:
+        request = SimpleNamespace(method="GET", path="/", headers=[])
+        config.Config().set("pre_request", conf["pre_request"])
+        conf["pre_request"](SimpleNamespace(log=logging.getLogger()), request)
+        return request.headers
+
+    # Before the first release serves there is none.
+    assert added() == []
+    current.symlink_to("releases/a")
+    assert added() == []
+    current.unlink()
+    current.symlink_to("releases/b")
+    assert added() == [("CONNECTION", "close")]
+
+
+def test_sync_keeps_no_connection_anyway() -> None:
+    assert "pre_request" not in render("gunicorn.conf.py.j2", {})
 
 
 @pytest.mark.parametrize("access", ["gunicorn", "both"])

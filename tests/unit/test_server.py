@@ -444,6 +444,27 @@ def refuser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         service.close()
 
 
+def test_once_another_release_is_current_an_answer_ends_its_connection(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    home = tmp_path_factory.mktemp("s")
+    (home / "r" / "a").mkdir(parents=True)
+    service = Service(home / "r" / "a")
+    try:
+        service.start()
+        assert service.state() == "READY=1", service.said()
+        with connect(service.socket) as client:
+            for release, connection in ((None, None), ("a", None), ("b", "close")):
+                (home / "current").unlink(missing_ok=True)
+                if release:
+                    (home / "current").symlink_to(f"r/{release}")
+                client.sendall(HEAD + b"\r\n")
+                assert read_answer(client).headers.get("connection") == connection
+            assert client.recv(1) == b""
+    finally:
+        service.close()
+
+
 def test_the_length_of_a_request_line(refuser: Service) -> None:
     """gunicorn's limit_request_line, by default."""
     assert get(refuser.socket, "/" + "a" * (4094 - len("GET / HTTP/1.1"))).status == 200

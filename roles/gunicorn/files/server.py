@@ -69,6 +69,15 @@ def end(status: int) -> NoReturn:
     os._exit(status)
 
 
+def another_is_current() -> bool:
+    """Whether nginx connects to another release: then each answer ends its connection, which nginx would use again."""
+    try:
+        current = os.readlink(os.path.join(HERE, "..", "..", "current"))
+    except OSError:
+        return False
+    return os.path.basename(current) != os.path.basename(HERE)
+
+
 class Handler(pywsgi.WSGIHandler):
     """One connection. What it takes for a request, gunicorn does too."""
 
@@ -129,7 +138,7 @@ class Handler(pywsgi.WSGIHandler):
 
     def finalize_headers(self) -> None:
         super().finalize_headers()
-        if self.server.stopping:
+        if self.server.stopping or another_is_current():
             self.response_headers.append((b"Connection", b"close"))
             self.close_connection = True
 

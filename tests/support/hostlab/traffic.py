@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 TIMEOUT = 20.0
 
-# Seconds for which nginx may go on asking the release before, over connections that it keeps: keepalive_time and
-# keepalive_timeout of its upstream together, and what a busy machine adds.
+# Seconds for which nginx may go on asking the release before, over connections that it keeps: keepalive_timeout of its
+# upstream, and what a busy machine adds.
 OVERLAP = 0.5
 
 
