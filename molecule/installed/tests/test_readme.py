@@ -55,7 +55,9 @@ def user(shop, tmp_path):
     kept = ("ansible_host", "ansible_user", "ansible_private_key_file", "ansible_ssh_common_args")
     (work / "host_vars" / f"{DOMAIN}.yml").write_text(yaml.safe_dump({k: str(connection[k]) for k in kept}))
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("ANSIBLE_", "MOLECULE_"))}
-    return checkout, work, environment | {"HOME": str(tmp_path), "ANSIBLE_NOCOLOR": "true"}
+    # Which Python a host has is between Ansible and the user.
+    own = {"HOME": str(tmp_path), "ANSIBLE_NOCOLOR": "true", "ANSIBLE_PYTHON_INTERPRETER": "auto_silent"}
+    return checkout, work, environment | own
 
 
 def test_readme_from_build_to_removal(shop, user):
