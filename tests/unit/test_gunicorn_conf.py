@@ -115,11 +115,12 @@ def test_an_answer_ends_its_connection_once_another_release_is_current(tmp_path:
     (tmp_path / "releases" / "a").mkdir(parents=True)
     current = tmp_path / "current"
 
-    def added() -> list[tuple[str, str]]:
-        request = SimpleNamespace(method="GET", path="/", headers=[])
-        config.Config().set("pre_request", conf["pre_request"])
+    config.Config().set("pre_request", conf["pre_request"])
+
+    def added(*headers: tuple[str, str]) -> list[tuple[str, str]]:
+        request = SimpleNamespace(method="GET", path="/", headers=list(headers))
         conf["pre_request"](SimpleNamespace(log=logging.getLogger()), request)
-        return request.headers
+        return request.headers[len(headers) :]
 
     # Before the first release serves there is none.
     assert added() == []
@@ -127,7 +128,8 @@ def test_an_answer_ends_its_connection_once_another_release_is_current(tmp_path:
     assert added() == []
     current.unlink()
     current.symlink_to("releases/b")
-    assert added() == [("CONNECTION", "close")]
+    assert added(("HOST", "shop")) == [("CONNECTION", "close")]
+    assert added(("HOST", "shop"), ("CONNECTION", "upgrade")) == []
 
 
 def test_sync_keeps_no_connection_anyway() -> None:
