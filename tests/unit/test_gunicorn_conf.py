@@ -117,19 +117,24 @@ def test_an_answer_ends_its_connection_once_another_release_is_current(tmp_path:
 
     config.Config().set("pre_request", conf["pre_request"])
 
-    def added(*headers: tuple[str, str]) -> list[tuple[str, str]]:
-        request = SimpleNamespace(method="GET", path="/", headers=list(headers))
-        conf["pre_request"](SimpleNamespace(log=logging.getLogger()), request)
-        return request.headers[len(headers) :]
+    def request(ends: bool = False) -> SimpleNamespace:
+        made = SimpleNamespace(method="GET", path="/", should_close=lambda: ends)
+        conf["pre_request"](SimpleNamespace(log=logging.getLogger()), made)
+        return made
 
     # Before the first release serves there is none.
-    assert added() == []
+    assert not request().should_close()
     current.symlink_to("releases/a")
-    assert added() == []
+    assert not request().should_close()
+    assert request(ends=True).should_close()
+    asked, answered = request(), request()
+    assert not answered.should_close()
     current.unlink()
     current.symlink_to("releases/b")
-    assert added(("HOST", "shop")) == [("CONNECTION", "close")]
-    assert added(("HOST", "shop"), ("CONNECTION", "upgrade")) == []
+    # Until the answer's header is written.
+    assert asked.should_close()
+    assert not answered.should_close()
+    assert request().should_close()
 
 
 def test_sync_keeps_no_connection_anyway() -> None:
