@@ -40,7 +40,7 @@ class Failures:
             Tutorial(self._lab, [self._lab.host("bench-tutorial")]),
         ):
             say(f"failures with {subject.name}")
-            subject.act(FIRST)
+            subject.measure(FIRST)
             ours = isinstance(subject, Collection)
             for event, action in {"a deploy": CODE, **({"a rollback": ROLLBACK} if ours else {})}.items():
                 self._under_traffic(
