@@ -322,6 +322,16 @@ def test_what_cannot_be_compared_differs(
     assert said in result_of(run)["differences"][f"shop {part}"]
 
 
+def test_a_template_of_ones_own_sees_all_variables(play: Play, source: Path, tmp_path: Path) -> None:
+    """Those too that only a file has which it includes."""
+    (tmp_path / "own.j2").write_text("{% include 'part.j2' %}")
+    (tmp_path / "part.j2").write_text("{{ of_the_user }}")
+    app = {**APP, "name": "no-such-app-here"}
+    variables = {"flask_apps": [app], "flask_root": str(tmp_path / "opt"), "of_the_user": "seen"}
+    run = play(drift([app], **FACTS), LOCAL, **variables, nginx_site_template=str(tmp_path / "own.j2"))
+    assert "/etc/nginx/conf.d/no-such-app-here.conf" in result_of(run)["differences"]["no-such-app-here site"]
+
+
 def test_what_a_user_has_without_root_is_not_compared(play: Play, source: Path) -> None:
     run = play(drift([APP], **FACTS), CLOSED, flask_apps=[APP], flask_become=False)
     assert set(result_of(run)["differences"].values()) == {"what a user has is looked at by itself"}
