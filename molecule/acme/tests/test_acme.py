@@ -79,7 +79,7 @@ def test_a_first_run_without_an_answer_fails_and_the_site_serves_until_there_is_
         assert "with a self-signed one" in error
         assert "refused" in error
         # Everything else of the application is in place.
-        assert "TASK [Confirm shop]" in run.output
+        assert "TASK [Confirm the release of shop]" in run.output
         assert https(one).status == 200
         moved = traffic.get(one.address, "/whoami", DOMAIN)
         assert (moved.status, moved.headers["Location"]) == (308, f"https://{DOMAIN}/whoami")
