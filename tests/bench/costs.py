@@ -123,5 +123,5 @@ class Costs:
 
     def _rate(self) -> float:
         url = f"http://127.0.0.1{ROUTES[TRIVIAL]}"
-        _warm, found = self._serving.load([url, url], CONNECTIONS)
-        return found.rate
+        _warm, *found = self._serving.load([url] * 4, CONNECTIONS)
+        return Samples([load.rate for load in found]).median

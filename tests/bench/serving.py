@@ -28,7 +28,10 @@ WORKERS = 1
 ALL_CPUS = 4
 BARE_PORT = 8000
 DEVELOPMENT_PORT = 5000
+# Loads of fewer than MANY clients are half as long, and there are twice as many of them: the machine is faster and
+# slower by turns of seconds.
 SECONDS = 2
+MANY = 1000
 # What clients that went away had asked for, a worker still answers: as many requests as there were connections.
 PAUSE = 1
 THROUGH_NGINX, BARE = "through nginx", "bare, on TCP"
@@ -56,9 +59,14 @@ for worker in $(cat /proc/$main/task/$main/children); do sed -n 's/^Pss: *//p' /
 """
 
 
+def seconds_of(connections: int) -> int:
+    """How long a load lasts. Many clients need a second to connect, and for the first answers of a slow route."""
+    return SECONDS if connections >= MANY else SECONDS // 2
+
+
 @dataclass(frozen=True)
 class Load:
-    """Requests of SECONDS; latencies in microseconds."""
+    """Requests of `seconds_of`; latencies in microseconds."""
 
     rate: float
     p50: float
@@ -158,15 +166,16 @@ class Serving:
         """
         for number in self._scale.connections if connections is None else connections:
             of_a_bound = (server, route, number) in OF_BOUNDS
-            rounds = self._scale.rounds if of_a_bound else self._scale.others
+            rounds = self._scale.rounds * SECONDS // seconds_of(number) if of_a_bound else self._scale.others
             found = self.load([url for _round in range(rounds) for url in ways.values()], number)
             for place, way in enumerate(ways):
                 self._add(server, route, way, number, found[place :: len(ways)])
 
     def load(self, urls: Sequence[str], connections: int) -> list[Load]:
         """Requests for each, one after another, from the host itself on one of its CPUs."""
-        options = f"-t1 -c{connections} -d{SECONDS}s --timeout 10s -H 'Host: {DOMAIN}' -s /root/report.lua"
-        script = f'for url; do wrk {options} "$url" | tail -n 1; sleep {PAUSE}; done'
+        options = f"-t1 -c{connections} -d{seconds_of(connections)}s --timeout 10s"
+        options += f" -H 'Host: {DOMAIN}' -s /root/report.lua"
+        script = f'for url; do wrk {options} "$url" | tail -n 1; sleep {PAUSE * connections / MANY + 0.2}; done'
         return [Load(**json.loads(line)) for line in self._lab.run(self.host, script, *urls).splitlines()]
 
     def _add(self, server: str, route: str, way: str, connections: int, loads: Sequence[Load]) -> None:

@@ -9,6 +9,7 @@ import logging
 import os
 import types
 import typing as t
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -117,8 +118,17 @@ def test_an_answer_ends_its_connection_once_another_release_is_current(tmp_path:
 
     config.Config().set("pre_request", conf["pre_request"])
 
-    def request(ends: bool = False) -> SimpleNamespace:
-        made = SimpleNamespace(method="GET", path="/", should_close=lambda: ends)
+    class Request:
+        method, path = "GET", "/"
+
+        def __init__(self, ends: bool) -> None:
+            self.ends = ends
+
+        def should_close(self) -> bool:
+            return self.ends
+
+    def request(ends: bool = False) -> Request:
+        made = Request(ends)
         conf["pre_request"](SimpleNamespace(log=logging.getLogger()), made)
         return made
 
@@ -135,6 +145,10 @@ def test_an_answer_ends_its_connection_once_another_release_is_current(tmp_path:
     assert asked.should_close()
     assert not answered.should_close()
     assert request().should_close()
+    # An answered request is gone at once, not with the next round of the garbage collector.
+    gone = weakref.ref(answered)
+    del answered
+    assert gone() is None
 
 
 def test_sync_keeps_no_connection_anyway() -> None:
