@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import resource
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from hostlab import raw
@@ -15,6 +18,8 @@ OWN_ANSWERS = """
 def answer(status):
     return f"the application says {status}", status, {"Retry-After": "7"}
 """
+# Backlog= of the socket unit.
+QUEUE = 2048
 BODY = b'{"order": 1}'
 
 
@@ -48,6 +53,41 @@ def test_an_application_that_is_down_is_unavailable(shops):
                     assert_unavailable(one, method, path)
         finally:
             one.run("systemctl start %s", one.service)
+        assert one.get("/health").status == 200
+
+
+async def ask_at_once(address: str, number: int, meanwhile: Callable[[], None]) -> list[int]:
+    """The statuses of as many requests, all begun before the first is answered; then comes `meanwhile`."""
+
+    async def ask_for_health() -> int:
+        reader, writer = await asyncio.open_connection(address, 80)
+        writer.write(f"GET /health HTTP/1.1\r\nHost: {DOMAIN}\r\nConnection: close\r\n\r\n".encode())
+        answer = raw.parse(await reader.read())
+        writer.close()
+        assert answer.status == 200 or answer.headers["retry-after"] == "300"
+        return answer.status
+
+    requests = [asyncio.create_task(ask_for_health()) for _ in range(number)]
+    await asyncio.wait(requests, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.to_thread(meanwhile)
+    return await asyncio.gather(*requests)
+
+
+def test_what_finds_the_queue_full_is_turned_away(shop, shops):
+    """As when the application is busy for longer than its socket holds requests."""
+    shop.deploy(workers=1)
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    for one in shops:
+        one.run("systemctl kill --signal=STOP %s", one.service)
+
+        def thaw(one=one):
+            one.run("systemctl kill --signal=CONT %s", one.service)
+
+        statuses = asyncio.run(ask_at_once(one.address, QUEUE + 200, thaw))
+        assert set(statuses) == {200, 503}
+        assert statuses.count(200) >= QUEUE
+        # Nobody was turned away for good.
         assert one.get("/health").status == 200
 
 
