@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import typing as t
+from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
@@ -15,6 +16,13 @@ from ansible_collections.wsgiops.flask.plugins.plugin_utils._schema import probl
 
 # The options of an application, in the format of argument specs.
 SCHEMA = Path(__file__).parents[2] / "playbooks" / "vars" / "app_schema.yml"
+ROLES = Path(__file__).parents[2] / "roles"
+
+
+def roles_with_variables(variables: Iterable[str]) -> list[str]:
+    """Those roles of whose variables there are some."""
+    prefixes = {name.partition("_")[0] for name in variables}
+    return sorted(role.name for role in ROLES.iterdir() if role.name in prefixes)
 
 
 class ActionModule(ActionBase):
@@ -40,7 +48,7 @@ class ActionModule(ActionBase):
             lambda source: source_directory(source, variables),
             arguments["nginx_mode"],
         )
-        result.update(changed=False, problems=found)
+        result.update(changed=False, problems=found, roles=roles_with_variables(variables))
         if found:
             listed = "".join(f"\n- {problem}" for problem in found)
             result.update(failed=True, msg=f"Nothing was changed. flask_apps has {len(found)} problem(s):{listed}")

@@ -47,4 +47,11 @@ problems:
   returned: always
   type: list
   elements: str
+roles:
+  description:
+    - Roles of whose variables the host has some, beside the applications. What they are set to is for the role to
+      validate; without them all variables of a role follow from the applications.
+  returned: always
+  type: list
+  elements: str
 """

@@ -95,6 +95,22 @@ APP = {"name": "shop", "source": "shop", "wsgi": "shop:app", "domains": ["shop.e
 # --- validation ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("variables", [{}, {"gunicorn_timeout": "soon"}], ids=["none", "of another role"])
+def test_a_role_does_not_validate_what_follows_from_the_application(
+    play: Play, source: Path, variables: dict[str, t.Any]
+) -> None:
+    run = play("deploy.yml", CLOSED, flask_apps=[APP], **variables)
+    assert "Bring the code of shop" in run.output
+    assert "Validating arguments" not in run.output
+    assert run.recap["unreachable"] == 1
+
+
+def test_a_role_validates_what_somebody_sets(play: Play, source: Path) -> None:
+    run = play("deploy.yml", CLOSED, flask_apps=[APP], release_lock_wait="soon")
+    assert run.recap["unreachable"] == 0
+    assert "argument 'release_lock_wait' is of type str and we were unable to convert to int" in run.output
+
+
 def test_a_bad_definition_is_refused_before_any_host_is_touched(play: Play, source: Path) -> None:
     apps = [
         {**APP, "domians": [], "timeout": 4000, "wsgi": "shop:application", "env": {"TOKEN": True}},
