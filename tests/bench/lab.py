@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -183,12 +183,3 @@ def laboratory() -> Iterator[Lab]:
     finally:
         lab.close()
         shutil.rmtree(directory, ignore_errors=True)
-
-
-def in_rounds(rounds: int, measurements: Mapping[str, Callable[[], float]]) -> dict[str, Samples]:
-    """Take each measurement once a round, one after another, so that what slows the machine slows all alike."""
-    samples = {name: Samples() for name in measurements}
-    for _round in range(rounds):
-        for name, measure in measurements.items():
-            samples[name].values.append(measure())
-    return samples

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.lab import OURS, Lab, Samples, Scale, Timing, in_rounds, say
+from bench.lab import OURS, Lab, Samples, Scale, Timing, say
 from bench.subjects import (
     ACTIONS,
     CODE,
@@ -60,11 +60,15 @@ class Runs:
                 firsts.setdefault(subject.name, []).append(subject.measure(FIRST))
         for subject in subjects:
             self._add(subject, FIRST, firsts[subject.name])
-        for action in (UNCHANGED, CODE, DEPENDENCY, ROLLBACK):
-            say(ACTIONS[action])
-            able = [subject for subject in subjects if action != ROLLBACK or not isinstance(subject, Tutorial)]
-            empty = [_EmptyPlay(self._lab, subjects[0].hosts)] if action == UNCHANGED else []
-            self._measure([*empty, *able], action, self._rounds(action != DEPENDENCY))
+        ours, tutorial, floor = subjects
+        say(ACTIONS[UNCHANGED])
+        empty = _EmptyPlay(self._lab, ours.hosts)
+        self._measure([(subject, UNCHANGED) for subject in (empty, *subjects)], self._scale.rounds)
+        say(f"{ACTIONS[CODE]}, {ACTIONS[ROLLBACK]}")
+        back_and_forth = [(ours, CODE), (ours, ROLLBACK), (tutorial, CODE), (floor, CODE), (floor, ROLLBACK)]
+        self._measure(back_and_forth, self._scale.rounds)
+        say(ACTIONS[DEPENDENCY])
+        self._measure([(subject, DEPENDENCY) for subject in subjects], self._scale.others)
 
     def of_fleets(self) -> None:
         """One application on several hosts."""
@@ -73,46 +77,52 @@ class Runs:
         say(f"first run on {len(hosts)} hosts")
         whole = Collection(self._lab, hosts, **_SMALL)
         self._add(whole, FIRST, [whole.measure(FIRST)])
+        parts = []
+        for size in self._scale.fleet:
+            part = Collection(self._lab, hosts[:size], **_SMALL)
+            part.source = whole.source
+            parts.append(part)
         # All that change nothing before those after which the hosts differ.
-        for action in (UNCHANGED, CODE, ROLLBACK):
-            say(ACTIONS[action])
-            for size in self._scale.fleet:
-                part = Collection(self._lab, hosts[:size], **_SMALL)
-                part.source = whole.source
-                of_a_bound = size in (min(self._scale.fleet), max(self._scale.fleet))
-                self._measure([part], action, self._rounds(of_a_bound and action == UNCHANGED))
+        self._measure_sizes(parts, (UNCHANGED, CODE, ROLLBACK))
 
     def of_applications(self) -> None:
         """Several applications on one host, and some of them alone."""
         self._part = "applications"
-        numbers = sorted(self._scale.applications, reverse=True)
-        whole = Collection(self._lab, [self._lab.new_host(OURS)], numbers[0], **_SMALL)
-        say(f"first run with {numbers[0]} applications")
+        most = max(self._scale.applications)
+        whole = Collection(self._lab, [self._lab.new_host(OURS)], most, **_SMALL)
+        say(f"first run with {most} applications")
         self._add(whole, FIRST, [whole.measure(FIRST)])
-        for action in (UNCHANGED, CODE):
+        parts = []
+        for number in self._scale.applications:
+            some = Collection(self._lab, whole.hosts, number, **_SMALL)
+            some.source = whole.source
+            parts.append(some)
+        self._measure_sizes(parts, (UNCHANGED, CODE))
+
+    def _measure_sizes(self, parts: Sequence[Subject], actions: Sequence[str]) -> None:
+        """By size; of the smallest and the greatest a bound is made, when there is nothing to do."""
+        for action in actions:
             say(ACTIONS[action])
-            for number in numbers:
-                some = Collection(self._lab, whole.hosts, number, **_SMALL)
-                some.source = whole.source
-                of_a_bound = number in (numbers[0], numbers[-1])
-                self._measure([some], action, self._rounds(of_a_bound and action == UNCHANGED))
+            of_a_bound = [parts[0], parts[-1]] if action == UNCHANGED else []
+            if of_a_bound:
+                self._measure([(part, action) for part in of_a_bound], self._scale.rounds)
+            for part in parts:
+                if part not in of_a_bound:
+                    self._measure([(part, action)], self._scale.others)
 
-    def _rounds(self, of_a_bound: bool) -> int:
-        return self._scale.rounds if of_a_bound else self._scale.others
-
-    def _measure(self, subjects: Sequence[Subject], action: str, rounds: int) -> None:
-        timings: dict[str, list[Timing]] = {subject.name: [] for subject in subjects}
-
-        def measure(subject: Subject) -> Callable[[], float]:
-            def once() -> float:
-                timings[subject.name].append(subject.measure(action))
-                return timings[subject.name][-1].seconds
-
-            return once
-
-        in_rounds(rounds, {subject.name: measure(subject) for subject in subjects})
-        for subject in subjects:
-            self._add(subject, action, timings[subject.name])
+    def _measure(self, runs: Sequence[tuple[Subject, str]], rounds: int) -> None:
+        """Each once a round, one after another, so that what slows the machine slows all alike."""
+        timings: list[list[Timing]] = [[] for _run in runs]
+        for _round in range(rounds):
+            before = None
+            for place, run in enumerate(runs):
+                subject, action = run
+                # What comes right behind a deploy needs none of its own to go back from.
+                is_ready = action == ROLLBACK and before == (subject, CODE)
+                timings[place].append(subject.act(action) if is_ready else subject.measure(action))
+                before = run
+        for (subject, action), found in zip(runs, timings, strict=True):
+            self._add(subject, action, found)
 
     def _add(self, subject: Subject, action: str, timings: Sequence[Timing]) -> None:
         seconds, cpu = Samples([one.seconds for one in timings]), Samples([one.cpu for one in timings])
