@@ -917,6 +917,19 @@ def test_a_check_starts_nothing_while_it_is_stopped(app: App) -> None:
     assert app.processes() == []
 
 
+@pytest.mark.parametrize(("command", "status"), [("cron-check", 0), ("start", 3), ("stop", 3), ("restart", 3)])
+def test_a_release_of_systemd_is_left_alone(app: App, command: str, status: int) -> None:
+    """As while an application goes from systemd to cron, or back."""
+    home = app.home / "releases" / ID
+    (home / "systemd").mkdir()
+    (home / "launch.py").unlink()
+    app.run.mkdir(exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(app.socket()))
+        done = app.ctl(command)
+        assert (done.status, app.socket().exists()) == (status, True), done
+
+
 def test_too_many_starts_are_given_up_for_a_while(make: Make) -> None:
     app = make(watch=True, restart={"delay": 0, "burst": 3, "interval": 60, "cooldown": 300})
     code = app.release(behaviour="sys.exit(1)")
