@@ -39,7 +39,7 @@ def test_a_killed_master_is_back_by_cron_alone_and_what_ran_after_a_power_cut(se
     told = []
     for one, crash, stream in zip(shops, crashes, requests, strict=True):
         assert_one_master(one)
-        # 503 while the new master's socket takes the place of the old one.
+        # 502 for what was in hand, 503 for what nobody took.
         assert {outcome.answer and outcome.answer.status for outcome in stream.failures} <= {502, 503}, stream.explain()
         last = max(outcome.started for outcome in stream.failures) - min(outcome.started for outcome in stream.failures)
         failed = f"{len(stream.failures)} of {len(stream.outcomes)} requests failed"
