@@ -5,15 +5,14 @@
 from __future__ import annotations
 
 import functools
-import json
 import typing as t
 from pathlib import Path
 
 from ansible.errors import AnsibleActionFail, AnsibleError
-from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 
 from ansible_collections.wsgiops.flask.plugins.plugin_utils import _arguments, _platform, _role_variables
+from ansible_collections.wsgiops.flask.plugins.plugin_utils._on_host import OnHost
 
 ROLES = Path(__file__).parents[2] / "roles"
 _ROLES = ("release", "venv", "gunicorn", "nginx", "logrotate")
@@ -25,12 +24,12 @@ Variables = dict[str, t.Any]
 Steps = list[dict[str, t.Any]]
 
 
-class ActionModule(ActionBase):
+class ActionModule(OnHost):
     """One question to a host that says what it is, and one to a host that says in what it differs."""
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        result = super().run(tmp, task_vars)
-        variables = dict(task_vars or {})
+    task = "drift"
+
+    def act(self, arguments: _arguments.Arguments, variables: Variables) -> dict[str, t.Any]:
         _validated, arguments = self.validate_argument_spec(
             argument_spec={
                 "applications": {"type": "list", "elements": "dict", "required": True},
@@ -38,11 +37,9 @@ class ActionModule(ActionBase):
             }
         )
         facts = self._facts(variables)
-        variables["ansible_facts"] = {**variables.get("ansible_facts", {}), **facts}
-        parts, untold = self._parts(arguments["applications"], arguments["host"], variables)
-        result.update(changed=False, differences={})
-        if parts:
-            result.update(self._execute_module(module_args={"parts": json.dumps(parts)}, task_vars=task_vars))
+        seen = {**variables, "ansible_facts": {**variables.get("ansible_facts", {}), **facts}}
+        parts, untold = self._parts(arguments["applications"], arguments["host"], seen)
+        result = self.perform({"parts": parts}, variables) if parts else {"changed": False, "differences": {}}
         result["differences"] = {**result.get("differences", {}), **untold}
         result["ansible_facts"] = {**result.get("ansible_facts", {}), **facts}
         return result

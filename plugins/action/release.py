@@ -1,25 +1,19 @@
 # Copyright: (c) 2026, wsgiops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Controller's side of release: hands variables over as texts that are masked as a whole."""
+"""Controller's side of release: hands variables over as texts."""
 
 from __future__ import annotations
 
 import typing as t
 
-from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
-
-from ansible_collections.wsgiops.flask.plugins.plugin_utils._arguments import ArgumentsError, for_release
+from ansible_collections.wsgiops.flask.plugins.plugin_utils import _arguments
+from ansible_collections.wsgiops.flask.plugins.plugin_utils._on_host import OnHost
 
 
-class ActionModule(ActionBase):
+class ActionModule(OnHost):
     """Runs the road on the host."""
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        result = super().run(tmp, task_vars)
-        try:
-            arguments = for_release(dict(self._task.args))
-        except ArgumentsError as error:
-            raise AnsibleActionFail(str(error)) from error
-        result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
-        return result
+    task = "release"
+
+    def act(self, arguments: _arguments.Arguments, variables: dict[str, t.Any]) -> dict[str, t.Any]:
+        return self.perform(_arguments.for_release(arguments), variables)

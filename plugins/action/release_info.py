@@ -6,20 +6,14 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
-
-from ansible_collections.wsgiops.flask.plugins.plugin_utils._arguments import ArgumentsError, for_release_info
+from ansible_collections.wsgiops.flask.plugins.plugin_utils import _arguments
+from ansible_collections.wsgiops.flask.plugins.plugin_utils._on_host import OnHost
 
 
-class ActionModule(ActionBase):
+class ActionModule(OnHost):
     """Runs once per host, before anything of the release is sent."""
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        result = super().run(tmp, task_vars)
-        try:
-            arguments = for_release_info(dict(self._task.args), task_vars or {})
-        except ArgumentsError as error:
-            raise AnsibleActionFail(str(error)) from error
-        result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
-        return result
+    task = "release_info"
+
+    def act(self, arguments: _arguments.Arguments, variables: dict[str, t.Any]) -> dict[str, t.Any]:
+        return self.perform(_arguments.for_release_info(arguments, variables), variables)

@@ -6,20 +6,14 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
-
-from ansible_collections.wsgiops.flask.plugins.plugin_utils._arguments import ArgumentsError, for_venv
+from ansible_collections.wsgiops.flask.plugins.plugin_utils import _arguments
+from ansible_collections.wsgiops.flask.plugins.plugin_utils._on_host import OnHost
 
 
-class ActionModule(ActionBase):
-    """Hands the module the text of the requirement files."""
+class ActionModule(OnHost):
+    """Hands over the text of the requirement files."""
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        result = super().run(tmp, task_vars)
-        try:
-            arguments = for_venv(dict(self._task.args), task_vars or {})
-        except ArgumentsError as error:
-            raise AnsibleActionFail(str(error)) from error
-        result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
-        return result
+    task = "venv"
+
+    def act(self, arguments: _arguments.Arguments, variables: dict[str, t.Any]) -> dict[str, t.Any]:
+        return self.perform(_arguments.for_venv(arguments, variables), variables)

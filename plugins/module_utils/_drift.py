@@ -1,13 +1,14 @@
 # Copyright: (c) 2026, wsgiops contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Whether a host is as tasks would leave it, found out by what those tasks do in check mode, in one process."""
+"""The work of the module drift: whether a host is as tasks would leave it.
+
+Found out by what those tasks do in check mode, in one process.
+"""
 
 from __future__ import annotations
 
 import subprocess
 import typing as t
-
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.wsgiops.flask.plugins.module_utils import (
     _task_certificate,
@@ -16,12 +17,23 @@ from ansible_collections.wsgiops.flask.plugins.module_utils import (
     _task_release_info,
     _task_venv,
 )
-from ansible_collections.wsgiops.flask.plugins.module_utils._task import Perform, Task, TaskError
+from ansible_collections.wsgiops.flask.plugins.module_utils._task import Params, Perform, Task, TaskError, validated
 
-Params = t.Dict[str, t.Any]
 Step = t.Mapping[str, t.Any]
 
 _INSTALLED = "installed"
+
+OPTIONS: Params = {
+    "applications": {"type": "list", "elements": "dict", "default": []},
+    "host": {"type": "bool", "default": True},
+    # With secrets of applications in it.
+    "parts": {"type": "dict", "no_log": True},
+}
+
+
+def perform(task: Task) -> Params:
+    found = {part: difference(steps) for part, steps in task.params["parts"].items()}
+    return {"changed": False, "differences": {part: text for part, text in found.items() if text}}
 
 
 def difference(steps: t.Sequence[Step]) -> str:
@@ -51,11 +63,8 @@ def _checked(perform: Perform, options: Params) -> t.Callable[[Params], t.Tuple[
     """A module's work in check mode: what it would change, and its result."""
 
     def check(params: Params) -> t.Tuple[str, Params]:
-        validated = ArgumentSpecValidator(options).validate(params)
-        if validated.error_messages:
-            raise TaskError("; ".join(validated.error_messages))
         warnings: t.List[str] = []
-        result = perform(Task(validated.validated_parameters, True, warnings.append))
+        result = perform(Task(validated(params, options), True, warnings.append))
         if result["changed"]:
             return "; ".join(result.get("paths") or result.get("steps") or ["would change"]), result
         # Its task has something to say.

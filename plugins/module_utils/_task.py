@@ -6,6 +6,10 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+Params = t.Dict[str, t.Any]
+
 
 class TaskError(Exception):
     """A task that failed; the text is the module's message."""
@@ -27,11 +31,34 @@ class Task(t.NamedTuple):
 # Does a task's work; the result is the module's, with `changed`.
 Perform = t.Callable[[Task], t.Dict[str, t.Any]]
 
+# What Ansible has in the place of a value of an option with no_log.
+HIDDEN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
-def run(module: t.Any, perform: Perform) -> None:
-    """Do an ``AnsibleModule``'s work and end the process with its result."""
+
+def validated(params: Params, options: Params, required_if: t.Optional[t.Sequence[t.Any]] = None) -> Params:
+    """Arguments as ``AnsibleModule`` would have them: of the types of ``options``, and with all defaults.
+
+    :raises TaskError: when they are not accepted; the text is Ansible's.
+    """
+    found = ArgumentSpecValidator(options, required_if=required_if).validate(params)
+    if found.error_messages:
+        raise TaskError("; ".join(found.error_messages))
+    return t.cast(Params, found.validated_parameters)
+
+
+def shown(params: Params, options: Params) -> Params:
+    """Validated arguments without the values that nobody is to see."""
+    return {name: HIDDEN if options[name].get("no_log") else value for name, value in params.items()}
+
+
+def run(module: t.Any, perform: Perform, params: t.Optional[Params] = None, **more: t.Any) -> None:
+    """Do an ``AnsibleModule``'s work and end the process with its result.
+
+    :param params: validated arguments, where they are not the module's own.
+    :param more: what else is in the result.
+    """
     try:
-        result = perform(Task(module.params, module.check_mode, module.warn))
+        result = perform(Task(module.params if params is None else params, module.check_mode, module.warn))
     except TaskError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**result)
+        module.fail_json(msg=str(error), **more)
+    module.exit_json(**result, **more)

@@ -27,8 +27,8 @@ options:
     type: bool
     default: true
   parts:
-    description: Tasks and their arguments by part, as JSON. Computed on the controller; not for playbooks.
-    type: raw
+    description: Tasks and their arguments by part. Computed on the controller; not for playbooks.
+    type: dict
 attributes:
   check_mode:
     description: Changes nothing in any mode.
@@ -58,28 +58,3 @@ differences:
   returned: always
   type: dict
 """
-
-import json
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.wsgiops.flask.plugins.module_utils import _drift
-
-
-def main():
-    module = AnsibleModule(
-        argument_spec={
-            "applications": {"type": "list", "elements": "dict", "default": []},
-            "host": {"type": "bool", "default": True},
-            # With secrets of applications in it.
-            "parts": {"type": "raw", "no_log": True},
-        },
-        supports_check_mode=True,
-    )
-    parts = json.loads(module.params["parts"])
-    found = {part: _drift.difference(steps) for part, steps in parts.items()}
-    module.exit_json(changed=False, differences={part: text for part, text in found.items() if text})
-
-
-if __name__ == "__main__":
-    main()

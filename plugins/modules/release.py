@@ -261,22 +261,3 @@ steps:
   type: list
   elements: str
 """
-
-import signal
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.wsgiops.flask.plugins.module_utils import _task, _task_release
-
-
-def main():
-    module = AnsibleModule(
-        argument_spec=_task_release.OPTIONS, required_if=_task_release.REQUIRED_IF, supports_check_mode=True
-    )
-    # A controller that goes away must not leave the host between two releases.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    _task.run(module, _task_release.perform)
-
-
-if __name__ == "__main__":
-    main()

@@ -71,16 +71,3 @@ release:
   returned: always
   type: str
 """
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.wsgiops.flask.plugins.module_utils import _task, _task_release_info
-
-
-def main():
-    module = AnsibleModule(argument_spec=_task_release_info.OPTIONS, supports_check_mode=True)
-    _task.run(module, _task_release_info.perform)
-
-
-if __name__ == "__main__":
-    main()

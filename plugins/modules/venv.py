@@ -74,16 +74,3 @@ interpreter:
   returned: when the key is known
   type: dict
 """
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.wsgiops.flask.plugins.module_utils import _task, _task_venv
-
-
-def main():
-    module = AnsibleModule(argument_spec=_task_venv.OPTIONS, supports_check_mode=True)
-    _task.run(module, _task_venv.perform)
-
-
-if __name__ == "__main__":
-    main()

@@ -24,6 +24,7 @@ from ansible_collections.wsgiops.flask.plugins.module_utils import (
     _services,
     _undo,
 )
+from ansible_collections.wsgiops.flask.plugins.modules import on_host
 from ansible_collections.wsgiops.flask.tests.unit.plugins.host import Accounts, Front, Host
 
 
@@ -127,13 +128,18 @@ def nginx_scripts(repository: Path, tmp_path: Path, notes: Path, systemd: Path) 
 
 @pytest.fixture
 def run_module(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, t.Any]]:
-    """Runs a module's main() with arguments; gives its result. Options: check_mode and diff."""
+    """Runs a module's main() with arguments; gives its result. Options: check_mode and diff.
+
+    A module whose work is done by on_host goes by its name.
+    """
     # A process warns once of each thing, and is one module's; here it is many's.
     monkeypatch.setattr(warnings, "_global_warnings", {})
 
     def run(
-        module: ModuleType, arguments: dict[str, t.Any], check_mode: bool = False, diff: bool = False
+        module: ModuleType | str, arguments: dict[str, t.Any], check_mode: bool = False, diff: bool = False
     ) -> dict[str, t.Any]:
+        if isinstance(module, str):
+            module, arguments = on_host, {"task": module, "params": json.dumps(arguments)}
         internal = {"_ansible_check_mode": check_mode, "_ansible_diff": diff, "_ansible_remote_tmp": "/nonexistent"}
         capsys.readouterr()
         with patch_module_args({**arguments, **internal}), pytest.raises(SystemExit):

@@ -134,6 +134,32 @@ def test_every_proof_and_hook_has_its_moment(host: Host, monkeypatch: pytest.Mon
     ]
 
 
+@pytest.mark.parametrize("overlap", [True, False])
+def test_what_served_before_is_not_looked_at_beside_its_candidate(
+    host: Host, monkeypatch: pytest.MonkeyPatch, overlap: bool
+) -> None:
+    """Nor is its configuration another; without a candidate, the look is all that comes before the switch."""
+    old, new = (host.release(code=code, overlap=overlap, settings=["timeout"]) for code in ("code-1", "code-2"))
+    host.deploy(old)
+    host.deploy(new)
+    seen = spy(host, monkeypatch)
+    host.deploy(old)
+    assert ("check", new.id) not in seen if overlap else ("check", new.id) in seen
+    assert (f"start {old.id}", new.id if overlap else old.id) in seen
+
+
+def test_what_never_served_is_looked_at_again(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = host.release(), host.release(code="code-2")
+    host.deploy(old)
+    host.service.refuses = f"start {new.id}"
+    with pytest.raises(RoadError):
+        host.deploy(new)
+    host.service.refuses = None
+    seen = spy(host, monkeypatch)
+    host.deploy(new)
+    assert ("check", old.id) in seen
+
+
 def test_a_check_that_fails_starts_nothing(host: Host) -> None:
     good = host.release()
     host.deploy(good)

@@ -13,7 +13,6 @@ import pytest
 
 from ansible_collections.wsgiops.flask.plugins.module_utils import _services, _task_release_info
 from ansible_collections.wsgiops.flask.plugins.module_utils._layout import KEPT_DATA_MARK, USER_COMMENT, claimed_paths
-from ansible_collections.wsgiops.flask.plugins.modules import release_info
 from ansible_collections.wsgiops.flask.tests.unit.plugins.host import Host, HostLayout
 
 Run = Callable[..., dict[str, t.Any]]
@@ -33,7 +32,7 @@ def users(monkeypatch: pytest.MonkeyPatch, host: Host) -> Users:
 def info(host: Host, users: Users, run_module: Run) -> Run:
     def run(code: str = "0" * 16, service: str = "auto") -> dict[str, t.Any]:
         arguments = {"name": "shop", "root": host.layout.root, "source": "shop", "code": code, "service": service}
-        return run_module(release_info, arguments)
+        return run_module("release_info", arguments)
 
     return run
 
@@ -141,7 +140,7 @@ def private(host: Host, run_module: Run, monkeypatch: pytest.MonkeyPatch) -> Run
     def run(user: int = 1001, private: bool = True, root: str = "", **more: t.Any) -> dict[str, t.Any]:
         monkeypatch.setattr(os, "geteuid", lambda: user)
         arguments = {"name": "shop", "root": root or host.layout.root, "source": "shop", "code": "0" * 16}
-        return run_module(release_info, {**arguments, "private": private, **more})
+        return run_module("release_info", {**arguments, "private": private, **more})
 
     return run
 

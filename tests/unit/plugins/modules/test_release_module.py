@@ -17,7 +17,7 @@ from ansible_collections.wsgiops.flask.plugins.module_utils._lock import locked
 from ansible_collections.wsgiops.flask.plugins.module_utils._options import Health, Hooks, options_from
 from ansible_collections.wsgiops.flask.plugins.module_utils._release_store import load
 from ansible_collections.wsgiops.flask.plugins.module_utils._service import TaskResult
-from ansible_collections.wsgiops.flask.plugins.modules import release
+from ansible_collections.wsgiops.flask.plugins.modules import on_host
 from ansible_collections.wsgiops.flask.tests.unit.plugins.host import JOURNAL, Host, HostLayout, hold
 
 Run = Callable[..., dict[str, t.Any]]
@@ -55,7 +55,7 @@ def put(host: Host, run_module: Run, monkeypatch: pytest.MonkeyPatch, hangup: No
             **changes,
         }
         given = {name: value for name, value in arguments.items() if value is not ...}
-        return run_module(release, given, check_mode, diff=True)
+        return run_module("release", given, check_mode, diff=True)
 
     return run
 
@@ -237,8 +237,8 @@ def test_a_refusal_of_systemd_is_a_failure(host: Host, put: Run) -> None:
 
 @pytest.mark.parametrize("state", ["present", "prepared"])
 def test_code_is_needed(run_module: Run, hangup: None, state: str) -> None:
-    result = run_module(release, {"name": "shop", "state": state})
-    assert result["msg"] == f"state is {state} but all of the following are missing: code"
+    result = run_module("release", {"name": "shop", "state": state})
+    assert result["msg"] == f"shop: release: state is {state} but all of the following are missing: code"
 
 
 def test_a_removal(host: Host, put: Run) -> None:
@@ -315,7 +315,7 @@ def test_what_serves_and_where_it_logs_is_told(host: Host, put: Run) -> None:
     [("server", "uwsgi", "gunicorn, gevent"), ("logs_to", "syslog", "journal, files")],
 )
 def test_an_option_with_another_value_is_refused(host: Host, put: Run, option: str, value: str, accepted: str) -> None:
-    assert put(**{option: value})["msg"] == f"value of {option} must be one of: {accepted}, got: {value}"
+    assert put(**{option: value})["msg"] == f"shop: release: value of {option} must be one of: {accepted}, got: {value}"
     assert host.service.acts == []
 
 
@@ -348,7 +348,7 @@ def test_a_history_that_can_not_be_written_is_a_warning(host: Host, put: Run, mo
 
     monkeypatch.setattr(_history, "record", fill)
     warnings: list[str] = []
-    monkeypatch.setattr(release.AnsibleModule, "warn", lambda _module, text: warnings.append(text))
+    monkeypatch.setattr(on_host.AnsibleModule, "warn", lambda _module, text: warnings.append(text))
     assert put()["changed"]
     assert [text.partition(": [")[0] for text in warnings] == [f"shop: {host.layout.history} could not be written"]
 
@@ -546,7 +546,7 @@ def test_a_release_without_one_before_has_not_to_be_confirmed(host: Host, put: R
 
 def test_what_cron_can_not_see_to_is_a_warning(host: Host, put: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     warnings: list[str] = []
-    monkeypatch.setattr(release.AnsibleModule, "warn", lambda _module, text: warnings.append(text))
+    monkeypatch.setattr(on_host.AnsibleModule, "warn", lambda _module, text: warnings.append(text))
     os.makedirs(os.path.dirname(host.layout.cron))
     units = {"app_ctl.sh": "", "shop": ""}
     host.service.warnings = ["cron is not to be seen"]
