@@ -6,6 +6,7 @@ import grp
 import json
 import os
 import pwd
+import signal
 import typing as t
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -127,7 +128,17 @@ def nginx_scripts(repository: Path, tmp_path: Path, notes: Path, systemd: Path) 
 
 
 @pytest.fixture
-def run_module(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, t.Any]]:
+def hangup() -> Iterator[None]:
+    """A module that runs in this process may take a hang-up for nothing; the tests and what they start do not."""
+    before = signal.getsignal(signal.SIGHUP)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.fixture
+def run_module(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, hangup: None
+) -> Callable[..., dict[str, t.Any]]:
     """Runs a module's main() with arguments; gives its result. Options: check_mode and diff.
 
     A module whose work is done by on_host goes by its name.

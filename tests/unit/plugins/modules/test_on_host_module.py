@@ -74,7 +74,7 @@ def test_each_of_them_has_its_work(documented: dict[str, Options]) -> None:
 
 
 @pytest.fixture
-def ended(capsys: pytest.CaptureFixture[str]) -> t.Callable[..., tuple[str, Options]]:
+def ended(capsys: pytest.CaptureFixture[str], hangup: None) -> t.Callable[..., tuple[str, Options]]:
     """Runs the module; gives its output, and that as a dictionary."""
 
     def run(task: str, **params: t.Any) -> tuple[str, Options]:

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import typing as t
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,15 +25,7 @@ ENVIRONMENT = {"TOKEN": "s3cret-of-the-shop"}
 
 
 @pytest.fixture
-def hangup() -> Iterator[None]:
-    """The module takes a hang-up for nothing; the tests keep theirs."""
-    before = signal.getsignal(signal.SIGHUP)
-    yield
-    signal.signal(signal.SIGHUP, before)
-
-
-@pytest.fixture
-def put(host: Host, run_module: Run, monkeypatch: pytest.MonkeyPatch, hangup: None) -> Run:
+def put(host: Host, run_module: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs the module on the host, with what came before it done, and some arguments changed, or `...` for none."""
     monkeypatch.setattr(_task_release, "Layout", HostLayout)
     monkeypatch.setattr(_task_release, "Services", lambda *_of: host.service)
@@ -236,7 +228,7 @@ def test_a_refusal_of_systemd_is_a_failure(host: Host, put: Run) -> None:
 
 
 @pytest.mark.parametrize("state", ["present", "prepared"])
-def test_code_is_needed(run_module: Run, hangup: None, state: str) -> None:
+def test_code_is_needed(run_module: Run, state: str) -> None:
     result = run_module("release", {"name": "shop", "state": state})
     assert result["msg"] == f"shop: release: state is {state} but all of the following are missing: code"
 
