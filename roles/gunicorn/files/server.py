@@ -40,6 +40,8 @@ from gevent import pywsgi
 from gevent.pool import Pool
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+CURRENT = os.path.join(os.path.dirname(os.path.dirname(HERE)), "current")
+END_OF_LINK = "/" + os.path.basename(HERE)
 
 # What gunicorn takes by default: 4094 bytes of a request line, 8190 of a header field with the end of its line, and 100
 # fields, of which http.client takes 99.
@@ -72,10 +74,9 @@ def end(status: int) -> NoReturn:
 def another_is_current() -> bool:
     """Whether nginx connects to another release: then each answer ends its connection, which nginx would use again."""
     try:
-        current = os.readlink(os.path.join(HERE, "..", "..", "current"))
+        return not os.readlink(CURRENT).endswith(END_OF_LINK)
     except OSError:
         return False
-    return os.path.basename(current) != os.path.basename(HERE)
 
 
 class Handler(pywsgi.WSGIHandler):
