@@ -12,7 +12,8 @@ description:
   - Names the release by its content, writes it, checks it, starts it beside the running one on a socket of its own,
     waits until it is ready, moves traffic with one rename of C(current), looks at it through nginx as a client does,
     lets the old release finish and stops it. One process does all of it, under a lock, deaf to the loss of its
-    controller.
+    controller. A release that served on the host before is not checked again where its start beside the running one
+    shows the same (O(overlap)).
   - When the release serves already and runs as it should, nothing happens. What differs is put right, a file changed by
     hand or a service that is down included.
   - A candidate that fails is removed again and what served still serves; a switch after which the probe through nginx

@@ -82,8 +82,9 @@ class Runs:
             part = Collection(self._lab, hosts[:size], **_SMALL)
             part.source = whole.source
             parts.append(part)
-        # All that change nothing before those after which the hosts differ.
-        self._measure_sizes(parts, (UNCHANGED, CODE, ROLLBACK))
+        # What changes nothing before that after which the hosts differ.
+        self._measure_sizes(parts, UNCHANGED)
+        self._measure_sizes(parts, CODE, ROLLBACK)
 
     def of_applications(self) -> None:
         """Several applications on one host, and some of them alone."""
@@ -97,18 +98,18 @@ class Runs:
             some = Collection(self._lab, whole.hosts, number, **_SMALL)
             some.source = whole.source
             parts.append(some)
-        self._measure_sizes(parts, (UNCHANGED, CODE))
+        self._measure_sizes(parts, UNCHANGED)
+        self._measure_sizes(parts, CODE)
 
-    def _measure_sizes(self, parts: Sequence[Subject], actions: Sequence[str]) -> None:
+    def _measure_sizes(self, parts: Sequence[Subject], *actions: str) -> None:
         """By size; of the smallest and the greatest a bound is made, when there is nothing to do."""
-        for action in actions:
-            say(ACTIONS[action])
-            of_a_bound = [parts[0], parts[-1]] if action == UNCHANGED else []
-            if of_a_bound:
-                self._measure([(part, action) for part in of_a_bound], self._scale.rounds)
-            for part in parts:
-                if part not in of_a_bound:
-                    self._measure([(part, action)], self._scale.others)
+        say(", ".join(ACTIONS[action] for action in actions))
+        of_a_bound = [parts[0], parts[-1]] if actions == (UNCHANGED,) else []
+        if of_a_bound:
+            self._measure([(part, UNCHANGED) for part in of_a_bound], self._scale.rounds)
+        for part in parts:
+            if part not in of_a_bound:
+                self._measure([(part, action) for action in actions], self._scale.others)
 
     def _measure(self, runs: Sequence[tuple[Subject, str]], rounds: int) -> None:
         """Each once a round, one after another, so that what slows the machine slows all alike."""
