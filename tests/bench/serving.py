@@ -28,8 +28,7 @@ WORKERS = 1
 ALL_CPUS = 4
 BARE_PORT = 8000
 DEVELOPMENT_PORT = 5000
-# Loads of fewer than MANY clients are half as long, and there are twice as many of them: the machine is faster and
-# slower by turns of seconds.
+# Seconds of a load of which no bound is made.
 SECONDS = 2
 MANY = 1000
 # What clients that went away had asked for, a worker still answers: as many requests as there were connections.
@@ -59,14 +58,20 @@ for worker in $(cat /proc/$main/task/$main/children); do sed -n 's/^Pss: *//p' /
 """
 
 
-def seconds_of(connections: int) -> int:
-    """How long a load lasts. Many clients need a second to connect, and for the first answers of a slow route."""
-    return SECONDS if connections >= MANY else SECONDS // 2
+def of_a_bound(route: str, connections: int) -> tuple[float, int]:
+    """Seconds of a load of which a bound is made, and the loads in the place of each round.
+
+    The machine is faster and slower by turns of seconds: many short loads by turns tell more than a few long ones. Of
+    many clients the first answers, over connections that are made for them, are not to count for much.
+    """
+    if connections < MANY:
+        return 0.4, 6
+    return 3.0, 2 if route == TRIVIAL else 1
 
 
 @dataclass(frozen=True)
 class Load:
-    """Requests of `seconds_of`; latencies in microseconds."""
+    """Requests of some time; latencies in microseconds."""
 
     rate: float
     p50: float
@@ -165,17 +170,20 @@ class Serving:
         :param ways: URLs.
         """
         for number in self._scale.connections if connections is None else connections:
-            of_a_bound = (server, route, number) in OF_BOUNDS
-            rounds = self._scale.rounds * SECONDS // seconds_of(number) if of_a_bound else self._scale.others
-            found = self.load([url for _round in range(rounds) for url in ways.values()], number)
+            seconds, rounds = float(SECONDS), self._scale.others
+            if (server, route, number) in OF_BOUNDS:
+                seconds, loads = of_a_bound(route, number)
+                rounds = self._scale.rounds * loads
+            found = self.load([url for _round in range(rounds) for url in ways.values()], number, seconds)
             for place, way in enumerate(ways):
                 self._add(server, route, way, number, found[place :: len(ways)])
 
-    def load(self, urls: Sequence[str], connections: int) -> list[Load]:
+    def load(self, urls: Sequence[str], connections: int, seconds: float = 1.0) -> list[Load]:
         """Requests for each, one after another, from the host itself on one of its CPUs."""
-        options = f"-t1 -c{connections} -d{seconds_of(connections)}s --timeout 10s"
-        options += f" -H 'Host: {DOMAIN}' -s /root/report.lua"
-        script = f'for url; do wrk {options} "$url" | tail -n 1; sleep {PAUSE * connections / MANY + 0.2}; done'
+        # wrk itself takes whole seconds alone; interrupted, it tells what there was until then.
+        wrk = f"timeout --signal=INT {seconds} wrk -t1 -c{connections} -d60s --timeout 10s"
+        wrk += f" -H 'Host: {DOMAIN}' -s /root/report.lua"
+        script = f'for url; do {wrk} "$url" | tail -n 1; sleep {PAUSE * connections / MANY + 0.15}; done'
         return [Load(**json.loads(line)) for line in self._lab.run(self.host, script, *urls).splitlines()]
 
     def _add(self, server: str, route: str, way: str, connections: int, loads: Sequence[Load]) -> None:
