@@ -44,7 +44,7 @@ def measure_serving(lab: Lab, scale: Scale, results: Results) -> None:
     serving.of_servers()
     serving.of_limits()
     serving.of_memory()
-    results["serving"], results["memory"] = serving.rows, serving.memory
+    results["serving"], results["at_once"], results["memory"] = serving.rows, serving.at_once, serving.memory
 
 
 def measure_costs(lab: Lab, scale: Scale, results: Results) -> None:
@@ -100,7 +100,7 @@ def main() -> int:
             say(f"    {part} took {time.monotonic() - began:.0f} s")
     found = [
         *bounds.of_runs(results["runs"]),
-        *bounds.of_serving(results.get("serving", [])),
+        *bounds.of_serving(results.get("serving", []), results.get("at_once", [])),
         *bounds.of_costs(results.get("costs", [])),
         *bounds.of_failures(results.get("failures", [])),
     ]

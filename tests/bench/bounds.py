@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bench import costs, failures
 from bench.lab import Samples
-from bench.serving import BARE, OF_BOUNDS, THROUGH_NGINX
+from bench.serving import OF_BOUNDS, THROUGH_NGINX
 
 Rows = Sequence[dict[str, Any]]
 
@@ -73,15 +72,11 @@ def of_runs(rows: Rows) -> Iterator[Bound]:
     yield Bound("no-op site, 10 applications / 1", _ratio(ten, one), 4)
 
 
-def of_serving(rows: Rows) -> Iterator[Bound]:
-    def rates(server: str, route: str, way: str, connections: int) -> list[float] | None:
-        return _one(rows, "rates", server=server, route=route, way=way, connections=connections)
-
+def of_serving(rows: Rows, at_once: Rows) -> Iterator[Bound]:
     for server, route, connections in OF_BOUNDS:
-        through, bare = (rates(server, route, way, connections) for way in (THROUGH_NGINX, BARE))
-        what = f"{server}, {route}, {connections} connections: through nginx / bare"
-        yield Bound(what, _ratio(through, bare), 0.85, True)
-    failed = [row["failed"] for row in rows if row["way"] == THROUGH_NGINX]
+        ratio = _one(at_once, "ratio", server=server, route=route, connections=connections)
+        yield Bound(f"{server}, {route}, {connections} connections: through nginx / bare", ratio, 0.85, True)
+    failed = [row["failed"] for row in [*(row for row in rows if row["way"] == THROUGH_NGINX), *at_once]]
     yield Bound("requests through nginx that failed", float(sum(failed)) if failed else None, 0)
 
 
@@ -92,9 +87,5 @@ def of_failures(rows: Rows) -> Iterator[Bound]:
 
 
 def of_costs(rows: Rows) -> Iterator[Bound]:
-    """What the default has and could be without, all together."""
-    shares = [_one(rows, "share", what=what) for what in costs.OF_A_BOUND]
-    whole = None if None in shares else math.prod(share for share in shares if share is not None)
-    yield Bound(
-        "cost of access lines, sandbox and socket activation together", None if whole is None else 1 - 1 / whole, 0.05
-    )
+    what = "cost of access lines, sandbox and socket activation together"
+    yield Bound(what, _one(rows, "cost", what=costs.TOGETHER), 0.05)

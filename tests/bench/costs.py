@@ -1,24 +1,70 @@
-"""What parts of the set-up cost: the same load with one of them left out."""
+"""What parts of the set-up cost: CPU time of a request to the service, and to a twin beside it without them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from bench import at_once
+from bench.at_once import Side
 from bench.lab import Lab, Samples, Scale, say
-from bench.serving import ROUTES, TRIVIAL, Serving
+from bench.serving import FRONT, ROUTES, TRIVIAL, Serving
 
 # Where a request costs least besides.
 SERVER = "gevent"
 CONNECTIONS = 100
+SECONDS = 2.0
 
-NO_LINES_ROW = "without access lines"
-NO_SANDBOX_ROW = "without the sandbox"
-NO_ACTIVATION_ROW = "without socket activation"
-OF_A_BOUND = (NO_LINES_ROW, NO_SANDBOX_ROW, NO_ACTIVATION_ROW)
+TWIN_UNIT, TWIN_FRONT, TWIN_PORT = "bench-twin.service", "bench-front.service", 8081
 
-# All that closes the service in, by what systemd takes for nothing.
+# Unit and socket of the current release once more, and an nginx of its own with the same site. Where there is a
+# configuration of the twin's beside the release's, it has that.
+TWIN = r"""
+id=$(basename "$(readlink /opt/shop/current)")
+units=/run/systemd/system
+for kind in service socket; do
+  sed -e "s#shop@%i\.socket#bench-twin.socket#g; s#/run/shop/%i\.sock#/run/shop/twin.sock#g" \
+    -e "/shop_retry/d; s#%i#$id#g" "/etc/systemd/system/shop@.$kind" >$units/bench-twin.$kind
+done
+if [ -e "/opt/shop/releases/$id/twin.conf.py" ]; then
+  sed -i 's#/gunicorn\.conf\.py#/twin.conf.py#' $units/bench-twin.service
+fi
+mkdir -p /etc/nginx/bench
+sed -e 's#/run/nginx\.pid#/run/bench-front.pid#; s#/etc/nginx/conf\.d/\*#/etc/nginx/bench/*#; /sites-enabled/d' \
+  /etc/nginx/nginx.conf >/etc/nginx/bench.conf
+cp /etc/nginx/conf.d/00-wsgiops-flask-http.conf /etc/nginx/bench/
+sed -e "s#^\( *listen .*\)80;#\1$1;#; s#/opt/shop/current/socket#/run/shop/twin.sock#g" \
+  /etc/nginx/conf.d/shop.conf >/etc/nginx/bench/shop.conf
+systemctl cat nginx.service |
+  sed -e 's#/run/nginx\.pid#/run/bench-front.pid#g; s#/usr/sbin/nginx#& -c /etc/nginx/bench.conf#' \
+    >$units/bench-front.service
+"""
+# Processes that nobody has asked anything yet.
+RESTART = """
+systemctl daemon-reload
+systemctl stop bench-front.service bench-twin.socket bench-twin.service
+rm -f /run/shop/twin.sock
+systemctl restart "shop@$(basename "$(readlink /opt/shop/current)").service"
+if grep -q own.sock /run/systemd/system/bench-twin.service; then
+  ln -s /var/lib/shop/own.sock /run/shop/twin.sock
+else
+  systemctl start bench-twin.socket
+fi
+systemctl start bench-twin.service bench-front.service
+sleep 1
+"""
+STOP = """
+systemctl stop bench-front.service bench-twin.socket bench-twin.service
+rm -rf /run/shop/twin.sock /run/systemd/system/bench-* /etc/nginx/bench /etc/nginx/bench.conf
+systemctl daemon-reload
+"""
+
+NO_LINES = "sed -i 's#^\\( *access_log\\) .*#\\1 off;#' /etc/nginx/bench/shop.conf\n"
+
+# All that closes the service and nginx in, by what systemd takes for nothing.
 NO_SANDBOX = """
+for unit in bench-twin bench-front; do
+cat >>/run/systemd/system/$unit.service <<'UNIT'
 [Service]
 NoNewPrivileges=no
 ProtectSystem=no
@@ -34,6 +80,7 @@ ProtectKernelLogs=no
 ProtectKernelModules=no
 ProtectKernelTunables=no
 ProtectProc=default
+ProcSubset=all
 RestrictAddressFamilies=
 RestrictNamespaces=no
 RestrictRealtime=no
@@ -42,40 +89,53 @@ LockPersonality=no
 MemoryDenyWriteExecute=no
 SystemCallArchitectures=
 SystemCallFilter=
+UNIT
+done
 """
 
-# The server listens by itself where nginx asks for it (the sandbox forbids the chown of that), and does not know of the
-# socket that systemd holds.
+# The server listens by itself where it may write and nginx may look.
 NO_ACTIVATION = """
-id=$(basename "$(readlink /opt/shop/current)")
-mkdir -p /run/systemd/system/shop@.service.d
-sed -n 's#^ExecStart=\\(.*\\) --bind .*#\\1#p' /etc/systemd/system/shop@.service >/run/bench-command
-cat >/run/systemd/system/shop@.service.d/bench.conf <<UNIT
-[Service]
-StateDirectoryMode=0755
-UMask=0
-SystemCallFilter=@chown
-ExecStart=
-ExecStart=/usr/bin/env -u LISTEN_FDS -u LISTEN_PID $(cat /run/bench-command) --bind unix:/var/lib/shop/own.sock
-UNIT
-systemctl daemon-reload
-systemctl restart "shop@$id.service"
-mv /run/shop/$id.sock /run/shop/held
-ln -s /var/lib/shop/own.sock /run/shop/$id.sock
-sleep 2
+unit=/run/systemd/system/bench-twin.service
+sed -i -e '/^Requires=/d; s#^\\(ExecStart=.* --bind unix:\\).*#\\1/var/lib/shop/own.sock#' \
+  -e 's#^StateDirectoryMode=.*#StateDirectoryMode=0755#; s#^UMask=.*#UMask=0#' $unit
 """
-BACK = """
-rm -rf /run/systemd/system/shop@.service.d
-systemctl daemon-reload
-id=$(basename "$(readlink /opt/shop/current)")
-[ ! -e /run/shop/held ] || mv -T /run/shop/held "/run/shop/$id.sock"
-systemctl restart "shop@$id.service"
-sleep 2
+# The sandbox forbids the chown of a socket.
+NO_ACTIVATION_IN_THE_SANDBOX = NO_ACTIVATION + "printf '[Service]\\nSystemCallFilter=@chown\\n' >>$unit\n"
+
+# What has a server write its access lines, put aside and made the twin's.
+KEEP_LINES = "cp /opt/shop/current/gunicorn.conf.py /opt/shop/current/access_log.py /root/"
+GIVE_LINES = """
+install -m 0644 /root/gunicorn.conf.py /opt/shop/current/twin.conf.py
+install -m 0644 /root/access_log.py /opt/shop/current/
 """
+TAKE_LINES = "rm /opt/shop/current/twin.conf.py /opt/shop/current/access_log.py"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What a twin has otherwise.
+
+    :param change: what the host does to the twin's units and site before they start.
+    """
+
+    what: str
+    change: str = ""
+
+
+TOGETHER = "without access lines, sandbox and socket activation"
+VARIANTS = (
+    # What it says of itself is the error of the others.
+    Variant("the same once more"),
+    Variant("without access lines", NO_LINES),
+    Variant("without the sandbox", NO_SANDBOX),
+    Variant("without socket activation", NO_ACTIVATION_IN_THE_SANDBOX),
+    Variant(TOGETHER, NO_LINES + NO_ACTIVATION + NO_SANDBOX),
+)
+BY_THE_SERVER = Variant("access lines by the server, none by nginx", NO_LINES)
 
 
 class Costs:
-    """Rows of requests a second with one part left out, and their share of the default's."""
+    """Rows of the CPU time of a request, by default and to a twin, and the median of their ratios."""
 
     def __init__(self, lab: Lab, scale: Scale) -> None:
         self._lab = lab
@@ -85,43 +145,43 @@ class Costs:
 
     def measure(self) -> None:
         self._serving.prepare()
-        keys: Mapping[str, dict[str, Any]] = {
-            NO_LINES_ROW: {"logs": {"access": "none"}},
-            "access lines by the server": {"logs": {"access": "gunicorn"}},
-        }
-        for what, changed in keys.items():
-            self._compare(
-                what,
-                lambda changed=changed: self._serving.deploy(SERVER, **changed),
-                lambda: self._serving.deploy(SERVER),
-            )
-        self._compare(NO_SANDBOX_ROW, self._open, lambda: self._run(BACK))
-        self._compare(NO_ACTIVATION_ROW, lambda: self._run(NO_ACTIVATION), lambda: self._run(BACK))
+        self._serving.deploy(SERVER, logs={"access": "gunicorn"})
+        self._run(KEEP_LINES)
+        self._serving.deploy(SERVER)
+        for variant in VARIANTS:
+            self._compare(variant)
+        self._run(GIVE_LINES)
+        self._compare(BY_THE_SERVER)
+        self._run(TAKE_LINES)
 
-    def _run(self, script: str) -> None:
-        self._lab.run(self._serving.host, script)
+    def _run(self, script: str, *arguments: str) -> None:
+        self._lab.run(self._serving.host, script, *arguments)
 
-    def _open(self) -> None:
-        drop_in = "/run/systemd/system/shop@.service.d"
-        self._run(
-            f"mkdir -p {drop_in}; cat >{drop_in}/bench.conf <<'UNIT'\n{NO_SANDBOX}\nUNIT\nsystemctl daemon-reload"
+    def _compare(self, variant: Variant) -> None:
+        """Anew in each round, as two processes of one program are not equally fast."""
+        self._run(TWIN + variant.change, str(TWIN_PORT))
+        path = ROUTES[TRIVIAL]
+        sides = [
+            Side(f"http://127.0.0.1{path}", self._serving.service(), FRONT),
+            Side(f"http://127.0.0.1:{TWIN_PORT}{path}", TWIN_UNIT, TWIN_FRONT),
+        ]
+        default, twin = Samples(), Samples()
+        for _round in range(self._scale.rounds):
+            self._run(RESTART)
+            found = at_once.load(self._lab, self._serving.host, sides, CONNECTIONS, SECONDS)
+            if failed := sum(share.failed for share in found):
+                raise RuntimeError(f"{variant.what}: {failed} requests failed")
+            default.values.append(found[0].cpu)
+            twin.values.append(found[1].cpu)
+        self._run(STOP)
+        cost = Samples([1 - one / other for one, other in zip(twin.values, default.values, strict=True)]).median
+        self.rows.append(
+            {
+                "what": variant.what,
+                "rounds": len(twin.values),
+                "default": default.median,
+                "without": twin.median,
+                "cost": cost,
+            }
         )
-        self._run('systemctl restart "shop@$(basename "$(readlink /opt/shop/current)").service"; sleep 2')
-
-    def _compare(self, what: str, change: Any, change_back: Any) -> None:
-        """By turns, as what else the machine does changes with time."""
-        change_back()
-        with_it, without = Samples(), Samples()
-        for _round in range(self._scale.rounds if what in OF_A_BOUND else self._scale.others):
-            with_it.values.append(self._rate())
-            change()
-            without.values.append(self._rate())
-            change_back()
-        share = Samples([one / other for one, other in zip(without.values, with_it.values, strict=True)]).median
-        self.rows.append({"what": what, "rate": without.median, "default": with_it.median, "share": share})
-        say(f"    {what}: {without.median:.0f}/s, by default {with_it.median:.0f}/s")
-
-    def _rate(self) -> float:
-        url = f"http://127.0.0.1{ROUTES[TRIVIAL]}"
-        _warm, *found = self._serving.load([url] * 4, CONNECTIONS)
-        return Samples([load.rate for load in found]).median
+        say(f"    {variant.what}: {twin.median:.0f} µs a request, default {default.median:.0f} µs, cost {cost:.3f}")

@@ -92,7 +92,23 @@ SERVING = {
     "failed": "failed",
 }
 MEMORY = {"server": "worker class", "preload": "preload", "worker_kib": "KiB of a worker"}
-COSTS = {"what": "what", "rate": "requests/s", "share": "share of the default's"}
+AT_ONCE = {
+    "server": "server",
+    "route": "route",
+    "connections": "connections",
+    "rounds": "rounds",
+    "through_nginx": "requests/s through nginx",
+    "bare": "requests/s bare",
+    "ratio": "ratio",
+    "failed": "failed through nginx",
+}
+COSTS = {
+    "what": "default, and beside it",
+    "rounds": "rounds",
+    "default": "µs of CPU a request, default",
+    "without": "beside it",
+    "cost": "cost, share of the default's",
+}
 FAILURES = {
     "subject": "by",
     "event": "event",
@@ -100,10 +116,11 @@ FAILURES = {
     "failed": "failed in each round",
     "longest_pause": "longest time without an answer, s",
 }
-TABLES = {"runs": RUNS, "serving": SERVING, "memory": MEMORY, "costs": COSTS, "failures": FAILURES}
+TABLES = {"runs": RUNS, "serving": SERVING, "at_once": AT_ONCE, "memory": MEMORY, "costs": COSTS, "failures": FAILURES}
 TITLES = {
     "runs": "How long a run takes",
     "serving": "What a host serves",
+    "at_once": "Through nginx and bare, under load at the same time on one CPU",
     "memory": "Memory of a worker",
     "costs": "What logs, sandbox and socket activation cost",
     "failures": "What clients notice",

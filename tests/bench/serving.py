@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from bench import at_once
+from bench.at_once import Side
 from bench.lab import DOMAIN, OURS, Lab, Samples, Scale, say
 from bench.subjects import FIRST, Collection
 
@@ -28,11 +30,14 @@ WORKERS = 1
 ALL_CPUS = 4
 BARE_PORT = 8000
 DEVELOPMENT_PORT = 5000
-# Seconds of a load of which no bound is made.
-SECONDS = 2
+FRONT = "nginx.service"
+BARE_UNIT = "bench-bare.service"
 MANY = 1000
+# Of a load of one server, and of a load of two at once.
+SECONDS, SECONDS_OF_MANY_OR_SLOW = 0.5, 1.0
+AT_ONCE, AT_ONCE_OF_MANY = 2.0, 3.0
 # What clients that went away had asked for, a worker still answers: as many requests as there were connections.
-PAUSE = 1
+PAUSE = 0.6
 THROUGH_NGINX, BARE = "through nginx", "bare, on TCP"
 
 # Server, route and connections of what has to be nearly as fast through nginx as bare.
@@ -58,17 +63,6 @@ for worker in $(cat /proc/$main/task/$main/children); do sed -n 's/^Pss: *//p' /
 """
 
 
-def of_a_bound(route: str, connections: int) -> tuple[float, int]:
-    """Seconds of a load of which a bound is made, and the loads in the place of each round.
-
-    The machine is faster and slower by turns of seconds: many short loads by turns tell more than a few long ones. Of
-    many clients the first answers, over connections that are made for them, are not to count for much.
-    """
-    if connections < MANY:
-        return 0.4, 6
-    return 3.0, 2 if route == TRIVIAL else 1
-
-
 @dataclass(frozen=True)
 class Load:
     """Requests of some time; latencies in microseconds."""
@@ -86,6 +80,7 @@ class Serving:
         self._lab = lab
         self._scale = scale
         self.rows: list[dict[str, Any]] = []
+        self.at_once: list[dict[str, Any]] = []
         self.memory: list[dict[str, Any]] = []
         self.host = lab.host(OURS)
 
@@ -107,12 +102,20 @@ class Serving:
     ) -> None:
         """A server through nginx, and where gunicorn can do that, bare."""
         self.deploy(name, workers)
-        ways = {THROUGH_NGINX: "http://127.0.0.1{path}"}
+        ways = {THROUGH_NGINX: Side("http://127.0.0.1{path}", self.service(), FRONT)}
         if name != "pywsgi":
             self._start_bare(SERVERS[name], workers)
-            ways[BARE] = f"http://127.0.0.1:{BARE_PORT}{{path}}"
+            ways[BARE] = Side(f"http://127.0.0.1:{BARE_PORT}{{path}}", BARE_UNIT)
         for route, path in routes.items():
-            self._measure(title, route, {way: url.format(path=path) for way, url in ways.items()}, connections)
+            sides = {way: replace(side, url=side.url.format(path=path)) for way, side in ways.items()}
+            # What clients that went away had asked for, would take these a second at least, or minutes. It waits in the
+            # socket, with which goes the service.
+            is_slow = route == WAITING and name in ("sync", "gthread")
+            restart = [self.service().replace(".service", ".socket"), BARE_UNIT] if is_slow else []
+            self._measure(title, route, {way: side.url for way, side in sides.items()}, connections, restart)
+            for number in connections:
+                if (title, route, number) in OF_BOUNDS:
+                    self._measure_at_once(title, route, sides, number)
         self._stop_bare()
 
     def of_limits(self) -> None:
@@ -140,6 +143,10 @@ class Serving:
         several = {} if server == "pywsgi" else {"workers": workers}
         Collection(self._lab, [self.host], **several, **SERVERS[server], **keys).act(FIRST)
 
+    def service(self) -> str:
+        """The unit of the current release."""
+        return self._lab.run(self.host, 'echo "shop@$(basename "$(readlink /opt/shop/current)").service"').strip()
+
     def _start_bare(self, keys: Mapping[str, Any], workers: int) -> None:
         """gunicorn as its documentation starts it, with the same workers, without a sandbox, on TCP."""
         options = f"--workers {workers} --worker-class {keys['worker_class']} --bind 127.0.0.1:{BARE_PORT}"
@@ -163,27 +170,59 @@ class Serving:
         self._lab.run(self.host, "systemctl stop bench-bare 2>/dev/null || true")
 
     def _measure(
-        self, server: str, route: str, ways: Mapping[str, str], connections: Sequence[int] | None = None
+        self,
+        server: str,
+        route: str,
+        ways: Mapping[str, str],
+        connections: Sequence[int] | None = None,
+        restart: Sequence[str] = (),
     ) -> None:
         """Each way in turn, for each number of connections.
 
         :param ways: URLs.
+        :param restart: units, between loads.
         """
         for number in self._scale.connections if connections is None else connections:
-            seconds, rounds = float(SECONDS), self._scale.others
-            if (server, route, number) in OF_BOUNDS:
-                seconds, loads = of_a_bound(route, number)
-                rounds = self._scale.rounds * loads
-            found = self.load([url for _round in range(rounds) for url in ways.values()], number, seconds)
+            urls = [url for _round in range(self._scale.rounds) for url in ways.values()]
+            seconds = SECONDS_OF_MANY_OR_SLOW if number >= MANY or route == WAITING else SECONDS
+            found = self.load(urls, number, seconds, restart)
             for place, way in enumerate(ways):
                 self._add(server, route, way, number, found[place :: len(ways)])
 
-    def load(self, urls: Sequence[str], connections: int, seconds: float = 1.0) -> list[Load]:
+    def _measure_at_once(self, server: str, route: str, sides: Mapping[str, Side], connections: int) -> None:
+        """Both ways under load at the same time."""
+        seconds = AT_ONCE_OF_MANY if connections >= MANY else AT_ONCE
+        rounds = [
+            at_once.load(self._lab, self.host, [sides[THROUGH_NGINX], sides[BARE]], connections, seconds)
+            for _round in range(self._scale.rounds)
+        ]
+        ratios = [through.rate / bare.rate for through, bare in rounds]
+        row = {
+            "server": server,
+            "route": route,
+            "connections": connections,
+            "rounds": len(rounds),
+            "through_nginx": Samples([through.rate for through, _bare in rounds]).median,
+            "bare": Samples([bare.rate for _through, bare in rounds]).median,
+            "ratios": ratios,
+            "ratio": Samples(ratios).median,
+            "failed": sum(through.failed for through, _bare in rounds),
+        }
+        self.at_once.append(row)
+        say(f"    {server}, {route}, {connections} connections, through nginx / bare at once: {row['ratio']:.3f}")
+
+    def load(
+        self, urls: Sequence[str], connections: int, seconds: float = 1.0, restart: Sequence[str] = ()
+    ) -> list[Load]:
         """Requests for each, one after another, from the host itself on one of its CPUs."""
         # wrk itself takes whole seconds alone; interrupted, it tells what there was until then.
         wrk = f"timeout --signal=INT {seconds} wrk -t1 -c{connections} -d60s --timeout 10s"
         wrk += f" -H 'Host: {DOMAIN}' -s /root/report.lua"
-        script = f'for url; do {wrk} "$url" | tail -n 1; sleep {PAUSE * connections / MANY + 0.15}; done'
+        pause = f"sleep {PAUSE * connections / MANY + 0.15}"
+        if restart:
+            units = " ".join(restart)
+            pause = f"systemctl reset-failed {units}; systemctl restart {units}; sleep 1"
+        script = f'for url; do {wrk} "$url" | tail -n 1; {pause}; done'
         return [Load(**json.loads(line)) for line in self._lab.run(self.host, script, *urls).splitlines()]
 
     def _add(self, server: str, route: str, way: str, connections: int, loads: Sequence[Load]) -> None:
