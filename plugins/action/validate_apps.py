@@ -25,6 +25,11 @@ def roles_with_variables(variables: Iterable[str]) -> list[str]:
     return sorted(role.name for role in ROLES.iterdir() if role.name in prefixes)
 
 
+def options(variables: Iterable[str]) -> list[str]:
+    """Those of the variables that playbooks read beside the applications, and those of nginx for all sites."""
+    return sorted(name for name in variables if name.startswith(("flask_", "nginx_")) and name != "flask_apps")
+
+
 class ActionModule(ActionBase):
     """Fails with every problem of every application of this host."""
 
@@ -48,7 +53,7 @@ class ActionModule(ActionBase):
             lambda source: source_directory(source, variables),
             arguments["nginx_mode"],
         )
-        result.update(changed=False, problems=found, roles=roles_with_variables(variables))
+        result.update(changed=False, problems=found, roles=roles_with_variables(variables), options=options(variables))
         if found:
             listed = "".join(f"\n- {problem}" for problem in found)
             result.update(failed=True, msg=f"Nothing was changed. flask_apps has {len(found)} problem(s):{listed}")

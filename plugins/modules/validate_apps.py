@@ -54,4 +54,11 @@ roles:
   returned: always
   type: list
   elements: str
+options:
+  description:
+    - Variables of playbooks, C(flask_only) and the like, and of nginx for all sites, that the host has. What they are
+      set to is for the playbook to validate; without them there is nothing to validate.
+  returned: always
+  type: list
+  elements: str
 """

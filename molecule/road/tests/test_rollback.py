@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 
+import pytest
 from hostlab import controller, soak
 from hostlab.fixtures import assert_none_failed
 
@@ -76,6 +77,29 @@ def test_a_check_of_a_rollback_is_a_plan(shop, shops):
     for one in shops:
         steps = run.result("Put the earlier release in service", one.inventory_name)["steps"]
         assert [step for step in steps if step.startswith("start ") and step.endswith(f"switch from {one.release}")]
+    assert [(one.release, one.master, one.history()) for one in shops] == before
+
+
+@pytest.mark.parametrize("tags", [["--tags", "rollback"], ["--skip-tags", "always"]], ids=" ".join)
+def test_a_rollback_by_its_tag_or_without_its_first_play_is_confirmed_too(shop, shops, tags):
+    shop.deploy()
+    before = [one.release for one in shops]
+    shop.change()
+    shop.deploy()
+    shop.rollback(*tags, confirm=30)
+    assert [one.release for one in shops] == before
+    for one in shops:
+        assert one.history()[-1]["event"] == "confirmed"
+
+
+def test_a_rollback_validates_a_variable_of_the_role_that_somebody_has_set(shop, shops):
+    shop.change()
+    shop.deploy()
+    before = [(one.release, one.master, one.history()) for one in shops]
+    run = shop.rollback("-e", "gunicorn_keep_releases=many", check=False)
+    for one in shops:
+        assert "gunicorn_keep_releases" in run.output
+        assert run.failed[one.inventory_name] == 1
     assert [(one.release, one.master, one.history()) for one in shops] == before
 
 

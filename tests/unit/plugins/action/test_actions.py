@@ -158,6 +158,7 @@ def test_a_good_definition_goes_on_to_the_host(play: Play, source: Path, tmp_pat
         ("flask_root=/srv/100%", "flask_root: '/srv/100%' is not accepted: an absolute path"),
         ("flask_root=apps", "flask_root: 'apps' is not accepted: an absolute path"),
         ("flask_only=shpo", "flask_only: shpo is no application of flask_apps; there are shop. Nothing was changed."),
+        ("nginx_port=80", "nginx_port: '80' is not accepted: a number from 1024 to 65535. Nothing was changed."),
     ],
 )
 def test_options_of_the_command_line_are_refused_without_the_host(
