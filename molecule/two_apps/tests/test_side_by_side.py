@@ -134,11 +134,12 @@ OTHER_SITE = "server { listen 80 default_server; server_name other.example.com; 
 
 
 @pytest.fixture
-def other_site(shop):
-    """Somebody else's site, which is the default server."""
+def other_site(shop, tmp_path):
+    """Somebody else's site, which is the default server. Without it all is as it was before the test."""
     shop.run("sh -c %s", f"echo '{OTHER_SITE}' > /etc/nginx/conf.d/other.conf")
     yield
     shop.run("rm /etc/nginx/conf.d/other.conf")
+    run_with(shop, tmp_path, variables(shop))
 
 
 def test_somebody_elses_default_server_stays(shop, tmp_path, other_site):
@@ -181,7 +182,7 @@ def test_host_refuses_a_name_that_is_taken(shop, tmp_path, prepare, found):
         apps = [dict(variables(shop)[0], name="ledger", domains=["ledger.example.com"])]
         run = run_with(shop, tmp_path, apps, check=False)
         assert f"ledger: name: 'ledger' can't be used on this host: {found}" in run.output
-        assert run.changed == {shop.inventory_name: 0}
+        assert run.changed == {shop.inventory_name: 0}, run.output
     finally:
         shop.run("rm -rf /var/lib/ledger /opt/ledger; if id ledger; then userdel ledger; fi")
 
