@@ -46,6 +46,18 @@ OF_BOUNDS = [
     ("gevent", WAITING, 1000),
 ]
 
+# What clients that went away had asked of a slow route would take some servers minutes. It waits in the socket, which
+# does not start while its service runs. Of a unit that is stopped, systemd forgets failures, and systemd-run's unit.
+RESTART = """
+socket={service}
+socket=${{socket%.service}}.socket
+systemctl reset-failed {service} {bare}
+systemctl stop "$socket" {service}
+systemctl start "$socket" {service}
+systemctl restart {bare}
+sleep 1
+"""
+
 # The summary of wrk as JSON; latencies in microseconds.
 LUA = """
 done = function(summary, latency, requests)
@@ -108,10 +120,8 @@ class Serving:
             ways[BARE] = Side(f"http://127.0.0.1:{BARE_PORT}{{path}}", BARE_UNIT)
         for route, path in routes.items():
             sides = {way: replace(side, url=side.url.format(path=path)) for way, side in ways.items()}
-            # What clients that went away had asked for, would take these a second at least, or minutes. It waits in the
-            # socket, with which goes the service.
             is_slow = route == WAITING and name in ("sync", "gthread")
-            restart = [self.service().replace(".service", ".socket"), BARE_UNIT] if is_slow else []
+            restart = self.service() if is_slow else ""
             self._measure(title, route, {way: side.url for way, side in sides.items()}, connections, restart)
             for number in connections:
                 if (title, route, number) in OF_BOUNDS:
@@ -175,12 +185,12 @@ class Serving:
         route: str,
         ways: Mapping[str, str],
         connections: Sequence[int] | None = None,
-        restart: Sequence[str] = (),
+        restart: str = "",
     ) -> None:
         """Each way in turn, for each number of connections.
 
         :param ways: URLs.
-        :param restart: units, between loads.
+        :param restart: the service to be started anew behind each load, with the bare server.
         """
         for number in self._scale.connections if connections is None else connections:
             urls = [url for _round in range(self._scale.rounds) for url in ways.values()]
@@ -211,18 +221,15 @@ class Serving:
         self.at_once.append(row)
         say(f"    {server}, {route}, {connections} connections, through nginx / bare at once: {row['ratio']:.3f}")
 
-    def load(
-        self, urls: Sequence[str], connections: int, seconds: float = 1.0, restart: Sequence[str] = ()
-    ) -> list[Load]:
+    def load(self, urls: Sequence[str], connections: int, seconds: float = 1.0, restart: str = "") -> list[Load]:
         """Requests for each, one after another, from the host itself on one of its CPUs."""
         # wrk itself takes whole seconds alone; interrupted, it tells what there was until then.
         wrk = f"timeout --signal=INT {seconds} wrk -t1 -c{connections} -d60s --timeout 10s"
         wrk += f" -H 'Host: {DOMAIN}' -s /root/report.lua"
         pause = f"sleep {PAUSE * connections / MANY + 0.15}"
         if restart:
-            units = " ".join(restart)
-            pause = f"systemctl reset-failed {units}; systemctl restart {units}; sleep 1"
-        script = f'for url; do {wrk} "$url" | tail -n 1; {pause}; done'
+            pause = RESTART.format(service=restart, bare=BARE_UNIT)
+        script = f'for url; do\n{wrk} "$url" | tail -n 1\n{pause}\ndone'
         return [Load(**json.loads(line)) for line in self._lab.run(self.host, script, *urls).splitlines()]
 
     def _add(self, server: str, route: str, way: str, connections: int, loads: Sequence[Load]) -> None:
