@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import logging
 import os
@@ -115,6 +116,8 @@ def test_an_answer_ends_its_connection_once_another_release_is_current(tmp_path:
     exec(render("gunicorn.conf.py.j2", {"worker_class": worker_class}), conf)
     (tmp_path / "releases" / "a").mkdir(parents=True)
     current = tmp_path / "current"
+    clock = SimpleNamespace(now=100.0)
+    conf["time"] = SimpleNamespace(monotonic=lambda: clock.now)
 
     config.Config().set("pre_request", conf["pre_request"])
 
@@ -137,10 +140,14 @@ def test_an_answer_ends_its_connection_once_another_release_is_current(tmp_path:
     current.symlink_to("releases/a")
     assert not request().should_close()
     assert request(ends=True).should_close()
-    asked, answered = request(), request()
+    asked, answered, soon_after = request(), request(), request()
     assert not answered.should_close()
     current.unlink()
     current.symlink_to("releases/b")
+    # A look is believed for a moment.
+    clock.now += 0.009
+    assert not soon_after.should_close()
+    clock.now += 0.002
     # Until the answer's header is written.
     assert asked.should_close()
     assert not answered.should_close()
@@ -149,6 +156,19 @@ def test_an_answer_ends_its_connection_once_another_release_is_current(tmp_path:
     gone = weakref.ref(answered)
     del answered
     assert gone() is None
+
+
+@pytest.mark.parametrize("hook", ["when_ready", "post_worker_init"])
+def test_what_is_loaded_the_garbage_collector_leaves_alone(hook: str) -> None:
+    conf: dict[str, t.Any] = {"__file__": str(ROLE / "files" / "gunicorn.conf.py")}
+    exec(render("gunicorn.conf.py.j2", {}), conf)
+    config.Config().set(hook, conf[hook])
+    before = gc.get_freeze_count()
+    try:
+        conf[hook](None)
+        assert gc.get_freeze_count() > before + 1000
+    finally:
+        gc.unfreeze()
 
 
 def test_sync_keeps_no_connection_anyway() -> None:

@@ -37,7 +37,7 @@ from ansible_collections.wsgiops.flask.tests.unit.service import (
 )
 
 APPLICATION = '''
-import os, sys, time
+import gc, os, sys, time
 from gevent.monkey import get_original
 
 def wait_for(name, sleep=time.sleep):
@@ -77,6 +77,8 @@ def app(environ, start_response):
     elif path == "/empty":
         start_response("204 No Content", [])
         return []
+    elif path == "/frozen":
+        body = str(gc.get_freeze_count()).encode()
     elif path == "/print":
         print("said to stdout", flush=True)
         print("said to stderr", file=sys.stderr)
@@ -442,6 +444,10 @@ def refuser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         assert {line.partition(":")[0] for line in service.said().splitlines()} == {"server.py"}
     finally:
         service.close()
+
+
+def test_what_is_loaded_the_garbage_collector_leaves_alone(refuser: Service) -> None:
+    assert int(get(refuser.socket, "/frozen").body) > 1000
 
 
 def test_once_another_release_is_current_an_answer_ends_its_connection(

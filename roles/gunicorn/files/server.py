@@ -23,6 +23,7 @@ import argparse
 import ast
 import atexit
 import contextlib
+import gc
 import importlib.util
 import io
 import json
@@ -336,6 +337,9 @@ def main() -> None:
         end(1)
     if arguments.check:
         end(0)
+    # It stays: the garbage collector need not go through all of it again and again.
+    gc.collect()
+    gc.freeze()
 
     server = Server(listener, application, settings["worker_connections"], reporter(settings, logs))
     gevent.signal_handler(signal.SIGTERM, server.ask_to_stop)
