@@ -42,8 +42,9 @@ def measure_serving(lab: Lab, scale: Scale, results: Results) -> None:
     serving = Serving(lab, scale)
     serving.prepare()
     serving.of_servers()
-    serving.of_limits()
-    serving.of_memory()
+    if scale.others:
+        serving.of_limits()
+        serving.of_memory()
     results["serving"], results["at_once"], results["memory"] = serving.rows, serving.at_once, serving.memory
 
 
@@ -75,7 +76,7 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="each thing once, to see that all of it works")
-    size.add_argument("--thorough", action="store_true", help="each thing five times")
+    size.add_argument("--thorough", action="store_true", help="all that can be measured, five times")
     parser.add_argument(
         "--publish", action="store_true", help="write docs/benchmarks.html, docs/benchmarks.json and docs/runs.svg, too"
     )

@@ -123,13 +123,13 @@ class Variant:
 
 
 TOGETHER = "without access lines, sandbox and socket activation"
-VARIANTS = (
+ALL = Variant(TOGETHER, NO_LINES + NO_ACTIVATION + NO_SANDBOX)
+PARTS = (
     # What it says of itself is the error of the others.
     Variant("the same once more"),
     Variant("without access lines", NO_LINES),
     Variant("without the sandbox", NO_SANDBOX),
     Variant("without socket activation", NO_ACTIVATION_IN_THE_SANDBOX),
-    Variant(TOGETHER, NO_LINES + NO_ACTIVATION + NO_SANDBOX),
 )
 BY_THE_SERVER = Variant("access lines by the server, none by nginx", NO_LINES)
 
@@ -145,19 +145,22 @@ class Costs:
 
     def measure(self) -> None:
         self._serving.prepare()
-        self._serving.deploy(SERVER, logs={"access": "gunicorn"})
-        self._run(KEEP_LINES)
+        if self._scale.others:
+            self._serving.deploy(SERVER, logs={"access": "gunicorn"})
+            self._run(KEEP_LINES)
         self._serving.deploy(SERVER)
-        for variant in VARIANTS:
-            self._compare(variant)
-        self._run(GIVE_LINES)
-        self._compare(BY_THE_SERVER)
-        self._run(TAKE_LINES)
+        self._compare(ALL, self._scale.rounds)
+        if self._scale.others:
+            for variant in PARTS:
+                self._compare(variant, self._scale.others)
+            self._run(GIVE_LINES)
+            self._compare(BY_THE_SERVER, self._scale.others)
+            self._run(TAKE_LINES)
 
     def _run(self, script: str, *arguments: str) -> None:
         self._lab.run(self._serving.host, script, *arguments)
 
-    def _compare(self, variant: Variant) -> None:
+    def _compare(self, variant: Variant, rounds: int) -> None:
         """Anew in each round, as two processes of one program are not equally fast."""
         self._run(TWIN + variant.change, str(TWIN_PORT))
         path = ROUTES[TRIVIAL]
@@ -166,7 +169,7 @@ class Costs:
             Side(f"http://127.0.0.1:{TWIN_PORT}{path}", TWIN_UNIT, TWIN_FRONT),
         ]
         default, twin = Samples(), Samples()
-        for _round in range(self._scale.rounds):
+        for _round in range(rounds):
             self._run(RESTART)
             found = at_once.load(self._lab, self._serving.host, sides, CONNECTIONS, SECONDS)
             if failed := sum(share.failed for share in found):

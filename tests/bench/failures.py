@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hostlab import traffic
@@ -35,23 +35,20 @@ class Failures:
         self.rows: list[dict[str, Any]] = []
 
     def measure(self) -> None:
-        for subject in (
-            Collection(self._lab, [self._lab.host(OURS)]),
-            Tutorial(self._lab, [self._lab.host("bench-tutorial")]),
-        ):
-            say(f"failures with {subject.name}")
-            subject.measure(FIRST)
-            ours = isinstance(subject, Collection)
-            for event, action in {"a deploy": CODE, **({"a rollback": ROLLBACK} if ours else {})}.items():
-                self._under_traffic(
-                    subject,
-                    event,
-                    self._scale.rounds if ours else self._scale.others,
-                    functools.partial(subject.prepare, action),
-                    functools.partial(subject.act, action),
-                )
-            kill = functools.partial(self._kill, subject)
-            self._under_traffic(subject, "kill -9 of the main process", self._scale.others, lambda: None, kill)
+        ours = Collection(self._lab, [self._lab.host(OURS)])
+        self._of(ours, {"a deploy": CODE, "a rollback": ROLLBACK}, self._scale.rounds)
+        if self._scale.others:
+            tutorial = Tutorial(self._lab, [self._lab.host("bench-tutorial")])
+            self._of(tutorial, {"a deploy": CODE}, self._scale.others)
+
+    def _of(self, subject: Subject, actions: Mapping[str, str], rounds: int) -> None:
+        """A rollback needs no deploy of its own to go back from behind one in the same round."""
+        say(f"failures with {subject.name}")
+        subject.measure(FIRST)
+        changes = {event: functools.partial(subject.act, action) for event, action in actions.items()}
+        self._under_traffic(subject, changes, rounds, functools.partial(subject.prepare, CODE))
+        kill = {"kill -9 of the main process": functools.partial(self._kill, subject)}
+        self._under_traffic(subject, kill, self._scale.others)
 
     def _kill(self, subject: Subject) -> None:
         service = self._lab.run(subject.hosts[0], SERVICES[subject.name]).strip()
@@ -60,33 +57,38 @@ class Failures:
     def _under_traffic(
         self,
         subject: Subject,
-        event: str,
+        causes: Mapping[str, Callable[[], object]],
         rounds: int,
-        prepare: Callable[[], object],
-        cause: Callable[[], object],
+        prepare: Callable[[], object] = lambda: None,
     ) -> None:
-        failed, requests, pauses = [], 0, []
+        """Each cause in each round, one after another.
+
+        :param causes: by the event under which its row stands.
+        :param prepare: what happens before each round.
+        """
+        if not rounds:
+            return
+        rows = [
+            {"subject": subject.name, "event": event, "requests": 0, "failed": [], "longest_pause": []}
+            for event in causes
+        ]
         for _round in range(rounds):
             prepare()
-            with traffic.traffic(
-                self._lab.address(subject.hosts[0]), "/health", DOMAIN, rate=RATE, seconds=120
-            ) as stream:
-                time.sleep(1)
-                start = time.monotonic()
-                cause()
-                time.sleep(2)
-            requests += len(stream.outcomes)
-            failed.append(len(stream.failures))
-            # From the moment of the cause on: nobody here knows when it takes effect.
-            answered = [start, *sorted(one.ended for one in stream.outcomes if one.ok and one.ended > start)]
-            pauses.append(max(later - earlier for earlier, later in itertools.pairwise(answered)))
-        row = {
-            "subject": subject.name,
-            "event": event,
-            "requests": requests,
-            "failed": failed,
-            "longest_pause": pauses,
-        }
-        self.rows.append(row)
-        said = f"    {subject.name}, {event}: {failed} of {requests} requests failed in {rounds} rounds"
-        say(said + f", no answer for up to {max(pauses):.2f} s")
+            for row, cause in zip(rows, causes.values(), strict=True):
+                self._add_to(row, subject.hosts[0], cause)
+        self.rows += rows
+        for row in rows:
+            said = f"    {row['subject']}, {row['event']}: {row['failed']} of {row['requests']} requests failed"
+            say(f"{said} in {rounds} rounds, no answer for up to {max(row['longest_pause']):.2f} s")
+
+    def _add_to(self, row: dict[str, Any], host: str, cause: Callable[[], object]) -> None:
+        with traffic.traffic(self._lab.address(host), "/health", DOMAIN, rate=RATE, seconds=120) as stream:
+            time.sleep(1)
+            start = time.monotonic()
+            cause()
+            time.sleep(2)
+        row["requests"] += len(stream.outcomes)
+        row["failed"].append(len(stream.failures))
+        # From the moment of the cause on: nobody here knows when it takes effect.
+        answered = [start, *sorted(one.ended for one in stream.outcomes if one.ok and one.ended > start)]
+        row["longest_pause"].append(max(later - earlier for earlier, later in itertools.pairwise(answered)))

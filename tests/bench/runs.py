@@ -53,9 +53,11 @@ class Runs:
         self._part = "beside others"
         subjects: list[Subject] = []
         firsts: dict[str, list[Timing]] = {}
-        for number in range(self._scale.others):
-            say(f"first runs, {number + 1} of {self._scale.others}")
-            subjects = [make(self._lab, [self._lab.new_host(host)]) for host, make in _BESIDE.items()]
+        times = max(self._scale.others, 1)
+        for number in range(times):
+            say(f"first runs, {number + 1} of {times}")
+            hosts = self._lab.new_hosts(*_BESIDE)
+            subjects = [make(self._lab, [host]) for host, make in zip(hosts, _BESIDE.values(), strict=True)]
             for subject in subjects:
                 firsts.setdefault(subject.name, []).append(subject.measure(FIRST))
         for subject in subjects:
@@ -67,13 +69,14 @@ class Runs:
         say(f"{ACTIONS[CODE]}, {ACTIONS[ROLLBACK]}")
         back_and_forth = [(ours, CODE), (ours, ROLLBACK), (tutorial, CODE), (floor, CODE), (floor, ROLLBACK)]
         self._measure(back_and_forth, self._scale.rounds)
-        say(ACTIONS[DEPENDENCY])
-        self._measure([(subject, DEPENDENCY) for subject in subjects], self._scale.others)
+        if self._scale.others:
+            say(ACTIONS[DEPENDENCY])
+            self._measure([(subject, DEPENDENCY) for subject in subjects], self._scale.others)
 
     def of_fleets(self) -> None:
         """One application on several hosts."""
         self._part = "fleet"
-        hosts = [self._lab.new_host(f"bench-{number}") for number in range(1, max(self._scale.fleet) + 1)]
+        hosts = self._lab.new_hosts(*(f"bench-{number}" for number in range(1, max(self._scale.fleet) + 1)))
         say(f"first run on {len(hosts)} hosts")
         whole = Collection(self._lab, hosts, **_SMALL)
         self._add(whole, FIRST, [whole.measure(FIRST)])
@@ -83,14 +86,14 @@ class Runs:
             part.source = whole.source
             parts.append(part)
         # What changes nothing before that after which the hosts differ.
-        self._measure_sizes(parts, UNCHANGED)
-        self._measure_sizes(parts, CODE, ROLLBACK)
+        self._measure_unchanged(parts)
+        self._measure_others(parts, CODE, ROLLBACK)
 
     def of_applications(self) -> None:
         """Several applications on one host, and some of them alone."""
         self._part = "applications"
         most = max(self._scale.applications)
-        whole = Collection(self._lab, [self._lab.new_host(OURS)], most, **_SMALL)
+        whole = Collection(self._lab, self._lab.new_hosts(OURS), most, **_SMALL)
         say(f"first run with {most} applications")
         self._add(whole, FIRST, [whole.measure(FIRST)])
         parts = []
@@ -98,17 +101,22 @@ class Runs:
             some = Collection(self._lab, whole.hosts, number, **_SMALL)
             some.source = whole.source
             parts.append(some)
-        self._measure_sizes(parts, UNCHANGED)
-        self._measure_sizes(parts, CODE)
+        self._measure_unchanged(parts)
+        self._measure_others(parts, CODE)
 
-    def _measure_sizes(self, parts: Sequence[Subject], *actions: str) -> None:
-        """By size; of the smallest and the greatest a bound is made, when there is nothing to do."""
-        say(", ".join(ACTIONS[action] for action in actions))
-        of_a_bound = [parts[0], parts[-1]] if actions == (UNCHANGED,) else []
-        if of_a_bound:
-            self._measure([(part, UNCHANGED) for part in of_a_bound], self._scale.rounds)
-        for part in parts:
-            if part not in of_a_bound:
+    def _measure_unchanged(self, parts: Sequence[Subject]) -> None:
+        """By size, the smallest first; of that and the greatest a bound is made."""
+        say(ACTIONS[UNCHANGED])
+        smallest, *between, greatest = parts
+        self._measure([(smallest, UNCHANGED), (greatest, UNCHANGED)], self._scale.rounds)
+        for part in between:
+            self._measure([(part, UNCHANGED)], self._scale.others)
+
+    def _measure_others(self, parts: Sequence[Subject], *actions: str) -> None:
+        """By size, where that is asked for."""
+        if self._scale.others:
+            say(", ".join(ACTIONS[action] for action in actions))
+            for part in parts:
                 self._measure([(part, action) for action in actions], self._scale.others)
 
     def _measure(self, runs: Sequence[tuple[Subject, str]], rounds: int) -> None:

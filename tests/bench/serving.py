@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bench import at_once
-from bench.at_once import Side
+from bench.at_once import Share, Side
 from bench.lab import DOMAIN, OURS, Lab, Samples, Scale, say
 from bench.subjects import FIRST, Collection
 
@@ -35,7 +35,7 @@ BARE_UNIT = "bench-bare.service"
 MANY = 1000
 # Of a load of one server, and of a load of two at once.
 SECONDS, SECONDS_OF_MANY_OR_SLOW = 0.5, 1.0
-AT_ONCE, AT_ONCE_OF_MANY = 2.0, 3.0
+AT_ONCE, AT_ONCE_OF_MANY = 1.0, 2.0
 # What clients that went away had asked for, a worker still answers: as many requests as there were connections.
 PAUSE = 0.6
 THROUGH_NGINX, BARE = "through nginx", "bare, on TCP"
@@ -105,7 +105,7 @@ class Serving:
         for name in self._scale.servers:
             say(f"serving by {name}")
             self._compare(name, name, ROUTES, self._scale.connections)
-            if name != "pywsgi":
+            if self._scale.others and name != "pywsgi":
                 some = [number for number in self._scale.connections if number <= 100][-1:]
                 self._compare(f"{name}, {ALL_CPUS} workers", name, {TRIVIAL: ROUTES[TRIVIAL]}, some, ALL_CPUS)
 
@@ -123,9 +123,8 @@ class Serving:
             is_slow = route == WAITING and name in ("sync", "gthread")
             restart = self.service() if is_slow else ""
             self._measure(title, route, {way: side.url for way, side in sides.items()}, connections, restart)
-            for number in connections:
-                if (title, route, number) in OF_BOUNDS:
-                    self._measure_at_once(title, route, sides, number)
+            if BARE in sides:
+                self._measure_at_once(title, route, sides, connections)
         self._stop_bare()
 
     def of_limits(self) -> None:
@@ -192,34 +191,46 @@ class Serving:
         :param ways: URLs.
         :param restart: the service to be started anew behind each load, with the bare server.
         """
+        if not self._scale.others:
+            return
         for number in self._scale.connections if connections is None else connections:
-            urls = [url for _round in range(self._scale.rounds) for url in ways.values()]
+            urls = [url for _round in range(self._scale.others) for url in ways.values()]
             seconds = SECONDS_OF_MANY_OR_SLOW if number >= MANY or route == WAITING else SECONDS
             found = self.load(urls, number, seconds, restart)
             for place, way in enumerate(ways):
                 self._add(server, route, way, number, found[place :: len(ways)])
 
-    def _measure_at_once(self, server: str, route: str, sides: Mapping[str, Side], connections: int) -> None:
-        """Both ways under load at the same time."""
-        seconds = AT_ONCE_OF_MANY if connections >= MANY else AT_ONCE
-        rounds = [
-            at_once.load(self._lab, self.host, [sides[THROUGH_NGINX], sides[BARE]], connections, seconds)
-            for _round in range(self._scale.rounds)
-        ]
-        ratios = [through.rate / bare.rate for through, bare in rounds]
-        row = {
-            "server": server,
-            "route": route,
-            "connections": connections,
-            "rounds": len(rounds),
-            "through_nginx": Samples([through.rate for through, _bare in rounds]).median,
-            "bare": Samples([bare.rate for _through, bare in rounds]).median,
-            "ratios": ratios,
-            "ratio": Samples(ratios).median,
-            "failed": sum(through.failed for through, _bare in rounds),
+    def _measure_at_once(self, server: str, route: str, sides: Mapping[str, Side], connections: Sequence[int]) -> None:
+        """Both ways under load at the same time, for those numbers of connections of which there is a bound.
+
+        Anew in each round, as two processes of one program are not equally fast.
+        """
+        rounds: dict[int, list[tuple[Share, Share]]] = {
+            number: [] for number in connections if (server, route, number) in OF_BOUNDS
         }
-        self.at_once.append(row)
-        say(f"    {server}, {route}, {connections} connections, through nginx / bare at once: {row['ratio']:.3f}")
+        through, bare = sides[THROUGH_NGINX], sides[BARE]
+        units = f"{through.server} {bare.server}"
+        for _round in range(self._scale.rounds if rounds else 0):
+            self._lab.run(self.host, f"systemctl reset-failed {units}\nsystemctl restart {units}\nsleep 1")
+            for number, found in rounds.items():
+                seconds = AT_ONCE_OF_MANY if number >= MANY else AT_ONCE
+                one, other = at_once.load(self._lab, self.host, [through, bare], number, seconds)
+                found.append((one, other))
+        for number, found in rounds.items():
+            ratios = [one.rate / other.rate for one, other in found]
+            row = {
+                "server": server,
+                "route": route,
+                "connections": number,
+                "rounds": len(found),
+                "through_nginx": Samples([one.rate for one, _other in found]).median,
+                "bare": Samples([other.rate for _one, other in found]).median,
+                "ratios": ratios,
+                "ratio": Samples(ratios).median,
+                "failed": sum(one.failed for one, _other in found),
+            }
+            self.at_once.append(row)
+            say(f"    {server}, {route}, {number} connections, through nginx / bare at once: {row['ratio']:.3f}")
 
     def load(self, urls: Sequence[str], connections: int, seconds: float = 1.0, restart: str = "") -> list[Load]:
         """Requests for each, one after another, from the host itself on one of its CPUs."""
