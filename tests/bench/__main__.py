@@ -27,7 +27,9 @@ Results = dict[str, Any]
 
 
 def measure_runs(lab: Lab, scale: Scale, results: Results) -> None:
-    Runs(lab, scale, results["runs"]).beside_others()
+    failures = Failures(lab)
+    Runs(lab, scale, results["runs"]).beside_others(failures)
+    results["failures"] = failures.rows
 
 
 def measure_fleet(lab: Lab, scale: Scale, results: Results) -> None:
@@ -54,16 +56,9 @@ def measure_costs(lab: Lab, scale: Scale, results: Results) -> None:
     results["costs"] = costs.rows
 
 
-def measure_failures(lab: Lab, scale: Scale, results: Results) -> None:
-    failures = Failures(lab, scale)
-    failures.measure()
-    results["failures"] = failures.rows
-
-
 # In the order in which they find what those before them have put on a host.
 PARTS: dict[str, Callable[[Lab, Scale, Results], None]] = {
     "runs": measure_runs,
-    "failures": measure_failures,
     "serving": measure_serving,
     "costs": measure_costs,
     "fleet": measure_fleet,

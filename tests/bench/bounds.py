@@ -81,7 +81,7 @@ def of_serving(rows: Rows, at_once: Rows) -> Iterator[Bound]:
 
 
 def of_failures(rows: Rows) -> Iterator[Bound]:
-    for event in failures.OF_A_BOUND:
+    for event in failures.EVENTS.values():
         failed = _one(rows, "failed", subject="wsgiops.flask", event=event)
         yield Bound(f"requests that {event} at 50/s failed", None if failed is None else float(sum(failed)), 0)
 

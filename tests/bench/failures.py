@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from hostlab import traffic
 
-from bench.lab import DOMAIN, OURS, Lab, Scale, say
-from bench.subjects import CODE, FIRST, ROLLBACK, Collection, Subject, Tutorial
+from bench.lab import DOMAIN, Lab, say
+from bench.subjects import CODE, ROLLBACK, Subject
 
 RATE = 50.0
 
-# None of their requests may fail.
-OF_A_BOUND = ("a deploy", "a rollback")
+# None of the requests during these may fail.
+EVENTS = {CODE: "a deploy", ROLLBACK: "a rollback"}
+CRASH = "kill -9 of the main process"
 
-# Ends the main process of a service at once.
-KILL = 'kill -9 "$(systemctl show --property=MainPID --value "$1")"'
+# Ends the main process of a service at once. systemd counts restarts: each time is to be the first.
+KILL = 'systemctl reset-failed "$1"; kill -9 "$(systemctl show --property=MainPID --value "$1")"'
+# Of those who have clients.
 SERVICES = {
     "wsgiops.flask": 'echo "shop@$(basename "$(readlink /opt/shop/current)").service"',
     "tutorial": "echo tutorial.service",
@@ -29,66 +31,46 @@ SERVICES = {
 class Failures:
     """Rows of requests and of those that failed, by subject and event."""
 
-    def __init__(self, lab: Lab, scale: Scale) -> None:
+    def __init__(self, lab: Lab) -> None:
         self._lab = lab
-        self._scale = scale
-        self.rows: list[dict[str, Any]] = []
+        self._rows: dict[tuple[str, str], dict[str, Any]] = {}
 
-    def measure(self) -> None:
-        ours = Collection(self._lab, [self._lab.host(OURS)])
-        self._of(ours, {"a deploy": CODE, "a rollback": ROLLBACK}, self._scale.rounds)
-        if self._scale.others:
-            tutorial = Tutorial(self._lab, [self._lab.host("bench-tutorial")])
-            self._of(tutorial, {"a deploy": CODE}, self._scale.others)
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return list(self._rows.values())
 
-    def _of(self, subject: Subject, actions: Mapping[str, str], rounds: int) -> None:
-        """A rollback needs no deploy of its own to go back from behind one in the same round."""
-        say(f"failures with {subject.name}")
-        subject.measure(FIRST)
-        changes = {event: functools.partial(subject.act, action) for event, action in actions.items()}
-        self._under_traffic(subject, changes, rounds, functools.partial(subject.prepare, CODE))
-        kill = {"kill -9 of the main process": functools.partial(self._kill, subject)}
-        self._under_traffic(subject, kill, self._scale.others)
+    @contextmanager
+    def watched(self, subject: Subject, action: str) -> Iterator[None]:
+        """Have clients ask while an action takes place, where there are some."""
+        if subject.name in SERVICES:
+            with self._traffic(subject, EVENTS[action]):
+                yield
+        else:
+            yield
 
-    def _kill(self, subject: Subject) -> None:
-        service = self._lab.run(subject.hosts[0], SERVICES[subject.name]).strip()
-        self._lab.run(subject.hosts[0], KILL, service)
+    def crash(self, subject: Subject) -> None:
+        (host,) = subject.hosts
+        service = self._lab.run(host, SERVICES[subject.name]).strip()
+        with self._traffic(subject, CRASH):
+            self._lab.run(host, KILL, service)
 
-    def _under_traffic(
-        self,
-        subject: Subject,
-        causes: Mapping[str, Callable[[], object]],
-        rounds: int,
-        prepare: Callable[[], object] = lambda: None,
-    ) -> None:
-        """Each cause in each round, one after another.
-
-        :param causes: by the event under which its row stands.
-        :param prepare: what happens before each round.
-        """
-        if not rounds:
-            return
-        rows = [
-            {"subject": subject.name, "event": event, "requests": 0, "failed": [], "longest_pause": []}
-            for event in causes
-        ]
-        for _round in range(rounds):
-            prepare()
-            for row, cause in zip(rows, causes.values(), strict=True):
-                self._add_to(row, subject.hosts[0], cause)
-        self.rows += rows
-        for row in rows:
-            said = f"    {row['subject']}, {row['event']}: {row['failed']} of {row['requests']} requests failed"
-            say(f"{said} in {rounds} rounds, no answer for up to {max(row['longest_pause']):.2f} s")
-
-    def _add_to(self, row: dict[str, Any], host: str, cause: Callable[[], object]) -> None:
-        with traffic.traffic(self._lab.address(host), "/health", DOMAIN, rate=RATE, seconds=120) as stream:
+    @contextmanager
+    def _traffic(self, subject: Subject, event: str) -> Iterator[None]:
+        row = self._rows.setdefault(
+            (subject.name, event),
+            {"subject": subject.name, "event": event, "requests": 0, "failed": [], "longest_pause": []},
+        )
+        address = self._lab.address(subject.hosts[0])
+        with traffic.traffic(address, "/health", DOMAIN, rate=RATE, seconds=120) as stream:
             time.sleep(1)
             start = time.monotonic()
-            cause()
+            yield
             time.sleep(2)
+        # From the beginning of the event on: nobody here knows when it takes effect.
+        answered = [start, *sorted(one.ended for one in stream.outcomes if one.ok and one.ended > start)]
+        pause = max(later - earlier for earlier, later in itertools.pairwise(answered))
         row["requests"] += len(stream.outcomes)
         row["failed"].append(len(stream.failures))
-        # From the moment of the cause on: nobody here knows when it takes effect.
-        answered = [start, *sorted(one.ended for one in stream.outcomes if one.ok and one.ended > start)]
-        row["longest_pause"].append(max(later - earlier for earlier, later in itertools.pairwise(answered)))
+        row["longest_pause"].append(pause)
+        failed = f"{len(stream.failures)} of {len(stream.outcomes)} requests failed"
+        say(f"    {subject.name}, {event}: {failed}, no answer for up to {pause:.2f} s")

@@ -19,6 +19,7 @@ from hostlab import controller
 
 IMAGE = "debian12"
 DOMAIN = "shop.example.com"
+TEST_HOST = controller.CHECKOUT / "script" / "test-host"
 SUBJECTS = Path(__file__).parent / "subjects"
 
 
@@ -123,6 +124,15 @@ class Lab:
         """A host, with what parts before this one have put on it."""
         return name if name in self._hosts else self.new_hosts(name)[0]
 
+    def give_uv(self, hosts: Sequence[str]) -> None:
+        """Put the controller's own on hosts, where `installer: auto` finds it."""
+        found = shutil.which("uv")
+        assert found, "there is no uv here"
+        install = ["bash", "-c", "cat >/usr/local/bin/uv && chmod 0755 /usr/local/bin/uv"]
+        for host in hosts:
+            with Path(found).open("rb") as binary:
+                subprocess.run([str(TEST_HOST), "exec", host, *install], stdin=binary, check=True, timeout=60)
+
     def inventory(self, hosts: Sequence[str]) -> Path:
         path = self.directory / f"{'-'.join(hosts)}.yml"
         path.write_text(controller.test_host("inventory", *hosts) + "\n")
@@ -134,16 +144,7 @@ class Lab:
     def run(self, host: str, script: str, *arguments: str) -> str:
         """What a shell script says that runs on a host as root."""
         done = subprocess.run(
-            [
-                str(controller.CHECKOUT / "script" / "test-host"),
-                "exec",
-                host,
-                "bash",
-                "-euc",
-                script,
-                "bench",
-                *arguments,
-            ],
+            [str(TEST_HOST), "exec", host, "bash", "-euc", script, "bench", *arguments],
             capture_output=True,
             text=True,
             check=False,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from bench.failures import Failures
 from bench.lab import OURS, Lab, Samples, Scale, Timing, say
 from bench.subjects import (
     ACTIONS,
@@ -25,6 +27,11 @@ from bench.subjects import (
 EMPTY = "empty play"
 
 Row = dict[str, Any]
+Around = Callable[[Subject, str], AbstractContextManager[None]]
+
+
+def _nothing(_subject: Subject, _action: str) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 class _EmptyPlay(ByPlaybook):
@@ -48,8 +55,11 @@ class Runs:
         self._part = ""
         self.rows = rows
 
-    def beside_others(self) -> None:
-        """One application on one host, beside all else."""
+    def beside_others(self, failures: Failures) -> None:
+        """One application on one host, beside all else.
+
+        :param failures: what tells of clients who ask during deploys and rollbacks.
+        """
         self._part = "beside others"
         subjects: list[Subject] = []
         firsts: dict[str, list[Timing]] = {}
@@ -68,15 +78,19 @@ class Runs:
         self._measure([(subject, UNCHANGED) for subject in (empty, *subjects)], self._scale.rounds)
         say(f"{ACTIONS[CODE]}, {ACTIONS[ROLLBACK]}")
         back_and_forth = [(ours, CODE), (ours, ROLLBACK), (tutorial, CODE), (floor, CODE), (floor, ROLLBACK)]
-        self._measure(back_and_forth, self._scale.rounds)
+        self._measure(back_and_forth, self._scale.rounds, failures.watched)
         if self._scale.others:
             say(ACTIONS[DEPENDENCY])
             self._measure([(subject, DEPENDENCY) for subject in subjects], self._scale.others)
+        for _round in range(self._scale.others):
+            failures.crash(ours)
+            failures.crash(tutorial)
 
     def of_fleets(self) -> None:
-        """One application on several hosts."""
+        """One application on several hosts; with uv there, as many environments would take pip minutes."""
         self._part = "fleet"
         hosts = self._lab.new_hosts(*(f"bench-{number}" for number in range(1, max(self._scale.fleet) + 1)))
+        self._lab.give_uv(hosts)
         say(f"first run on {len(hosts)} hosts")
         whole = Collection(self._lab, hosts, **_SMALL)
         self._add(whole, FIRST, [whole.measure(FIRST)])
@@ -90,10 +104,12 @@ class Runs:
         self._measure_others(parts, CODE, ROLLBACK)
 
     def of_applications(self) -> None:
-        """Several applications on one host, and some of them alone."""
+        """Several applications on one host, and some of them alone; with uv there."""
         self._part = "applications"
         most = max(self._scale.applications)
-        whole = Collection(self._lab, self._lab.new_hosts(OURS), most, **_SMALL)
+        hosts = self._lab.new_hosts(OURS)
+        self._lab.give_uv(hosts)
+        whole = Collection(self._lab, hosts, most, **_SMALL)
         say(f"first run with {most} applications")
         self._add(whole, FIRST, [whole.measure(FIRST)])
         parts = []
@@ -119,8 +135,11 @@ class Runs:
             for part in parts:
                 self._measure([(part, action) for action in actions], self._scale.others)
 
-    def _measure(self, runs: Sequence[tuple[Subject, str]], rounds: int) -> None:
-        """Each once a round, one after another, so that what slows the machine slows all alike."""
+    def _measure(self, runs: Sequence[tuple[Subject, str]], rounds: int, around: Around = _nothing) -> None:
+        """Each once a round, one after another, so that what slows the machine slows all alike.
+
+        :param around: what goes on meanwhile.
+        """
         timings: list[list[Timing]] = [[] for _run in runs]
         for _round in range(rounds):
             before = None
@@ -128,7 +147,10 @@ class Runs:
                 subject, action = run
                 # What comes right behind a deploy needs none of its own to go back from.
                 is_ready = action == ROLLBACK and before == (subject, CODE)
-                timings[place].append(subject.act(action) if is_ready else subject.measure(action))
+                if not is_ready:
+                    subject.prepare(action)
+                with around(subject, action):
+                    timings[place].append(subject.act(action))
                 before = run
         for (subject, action), found in zip(runs, timings, strict=True):
             self._add(subject, action, found)
