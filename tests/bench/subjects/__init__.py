@@ -58,12 +58,15 @@ class Subject:
             module.write(f"\nCHANGED = {self._changes}\n")
 
     def change_dependency(self) -> None:
+        """Another release of one, in a lock as there was none before: the environment of one would be used again."""
+        self._changes += 1
         lock = self.source / "requirements.txt"
         text = lock.read_text()
         found = re.search(r"^click==([\d.]+)(?: \\\n +--hash=\S+)+", text, re.MULTILINE)
         assert found, "there is no click in the lock"
         version, digest = next((version, digest) for version, digest in CLICK.items() if version != found[1])
-        lock.write_text(text.replace(found[0], f"click=={version} \\\n    --hash=sha256:{digest}"))
+        changed = text.replace(found[0], f"click=={version} \\\n    --hash=sha256:{digest}")
+        lock.write_text(f"{changed}# {self._changes}\n")
 
     def prepare(self, action: str) -> None:
         """What happened before the run, which is not timed."""
