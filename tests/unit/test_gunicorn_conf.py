@@ -138,6 +138,7 @@ def test_an_answer_ends_its_connection_once_another_release_is_current(tmp_path:
     # Before the first release serves there is none.
     assert not request().should_close()
     current.symlink_to("releases/a")
+    clock.now += 0.011
     assert not request().should_close()
     assert request(ends=True).should_close()
     asked, answered, soon_after = request(), request(), request()
