@@ -7,6 +7,7 @@ The format is pip's (pip/_internal/req/req_file.py of pip 26.3, and "Requirement
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import posixpath
 import re
@@ -17,6 +18,11 @@ from typing import NamedTuple
 
 from ansible_collections.wsgiops.flask.plugins.module_utils._tree import Entry, native_path
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._source import SourceError, absence, is_deployed
+
+# ansible-core brings it; ansible-test imports modules where it is not there. Here, as Ansible's processes then have it
+# of the one that starts them: it takes longer to be imported than all else of a file of requirements.
+with contextlib.suppress(ImportError):
+    from packaging.requirements import InvalidRequirement, Requirement
 
 # pip's options of a requirements file and whether they take a value; optparse takes any unique beginning of a long one.
 _OPTIONS = {
@@ -146,7 +152,7 @@ class _Reader:
         cut = next((index for index, token in enumerate(tokens) if token.startswith("-")), len(tokens))
         requirement = " ".join(tokens[:cut]).strip()
         try:
-            options = list(_options(shlex.split(" ".join(tokens[cut:]))))
+            options = list(_options(_words(" ".join(tokens[cut:]))))
         except ValueError as error:
             raise line.error(f"pip would not accept it ({error})") from error
         self.options |= {option for option, _value in options}
@@ -181,6 +187,13 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
         joined = []
 
 
+def _words(text: str) -> list[str]:
+    """Words of a line of options, by the rules of a shell, which a line of hashes does without: that is much faster."""
+    if re.search(r"[\"'\\]", text):
+        return shlex.split(text)
+    return [word for word in re.split(r"[ \t\r\n]+", text) if word]
+
+
 def _options(tokens: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Options under their long name with their value, as optparse reads them. Raises ValueError for a missing value."""
     rest = iter(tokens)
@@ -203,9 +216,6 @@ def _options(tokens: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def _parse(line: _Line, text: str, has_hash: bool) -> _Wanted:
     """Read one requirement. Raises SourceError for a local one and for what is none."""
-    # ansible-core brings it; ansible-test imports modules where it is not there.
-    from packaging.requirements import InvalidRequirement, Requirement
-
     if _URL.match(text):
         if _is_local_url(text):
             raise line.error(f"a requirement by local path is refused: {_LOCAL}")

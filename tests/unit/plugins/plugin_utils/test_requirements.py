@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,14 @@ def test_a_comment_ends_a_continued_line(tmp_path: Path) -> None:
 
 def test_a_number_sign_inside_a_word_is_no_comment(tmp_path: Path) -> None:
     assert read(tmp_path, "shop @ git+https://example.com/x#subdirectory=y\n").names == {"shop"}
+
+
+@pytest.mark.parametrize("text", [
+    "--hash=sha256:0a --hash=sha256:1b", " \t--pre\r\n -i  https://x/#y ", "--a\xa0b\x0bc\u2028d",
+    "--config-settings='a b' -C \"c d\"", "--index-url https://x/a\\ b", "",
+])  # fmt: skip
+def test_options_are_the_words_of_a_shell(text: str) -> None:
+    assert _requirements._words(text) == shlex.split(text)
 
 
 def test_a_byte_order_mark(tmp_path: Path) -> None:
