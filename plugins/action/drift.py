@@ -5,20 +5,27 @@
 from __future__ import annotations
 
 import functools
+import gc
 import typing as t
 from pathlib import Path
 
 from ansible.errors import AnsibleActionFail, AnsibleError
-from ansible.template import trust_as_template
 
 from ansible_collections.wsgiops.flask.plugins.plugin_utils import _arguments, _platform, _role_variables
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._on_host import OnHost
+from ansible_collections.wsgiops.flask.plugins.plugin_utils._once_a_run import OnceARun
 
 ROLES = Path(__file__).parents[2] / "roles"
 _ROLES = ("release", "venv", "gunicorn", "nginx", "logrotate")
 
+# What differs from host to host, where it does.
+_OF_HOST = "__nginx_renewal_seed"
+
 # What roles publish for those after them.
 _PUBLISHED = ("release_code", "release_service_manager", "venv_key")
+
+# Of hosts on which the same is to be, one process finds out what that is.
+_ONCE_A_RUN = OnceARun()
 
 Variables = dict[str, t.Any]
 Steps = list[dict[str, t.Any]]
@@ -36,9 +43,16 @@ class ActionModule(OnHost):
                 "host": {"type": "bool", "default": True},
             }
         )
+        # What this process has of the run's is no garbage of its own: to go through it again and again takes a tenth of
+        # its time.
+        gc.freeze()
+        # One for all templates: each has to look for the filters that Jinja brings anew.
+        self._own_templar = self._templar.copy_with_new_env()
         facts = self._facts(variables)
         seen = {**variables, "ansible_facts": {**variables.get("ansible_facts", {}), **facts}}
-        parts, untold = self._parts(arguments["applications"], arguments["host"], seen)
+        # All of them once more, which each lookup of a template would copy.
+        seen.pop("vars", None)
+        parts, untold = self._shared_parts(arguments["applications"], arguments["host"], seen)
         result = self.perform({"parts": parts}, variables) if parts else {"changed": False, "differences": {}}
         result["differences"] = {**result.get("differences", {}), **untold}
         result["ansible_facts"] = {**result.get("ansible_facts", {}), **facts}
@@ -55,6 +69,22 @@ class ActionModule(OnHost):
         except ValueError as error:
             raise AnsibleActionFail(f"{variables.get('inventory_hostname')}: {error}") from error
 
+    def _shared_parts(
+        self, apps: list[Variables], host: bool, variables: Variables
+    ) -> tuple[dict[str, Steps], dict[str, str]]:
+        """Those of :meth:`_parts`, which another host's process may have found out already."""
+        decisive = None
+        if len(variables.get("ansible_play_hosts_all", ())) > 1 and not _has_own_site(variables):
+            variables = self._resolved(variables, [_OF_HOST])
+            texts = [text for role in _ROLES for text in _templates(role).values()]
+            decisive = _role_variables.decisive(variables, _ROLES, texts, self._template)
+        if decisive is None:
+            return self._parts(apps, host, variables)
+        places = {name: variables.get(name) for name in ("ansible_search_path", "inventory_dir")}
+        told = [apps, host, places, decisive]
+        parts, untold = _ONCE_A_RUN.value(told, lambda: self._parts(apps, host, variables))
+        return parts, untold
+
     def _parts(
         self, apps: list[Variables], host: bool, variables: Variables
     ) -> tuple[dict[str, Steps], dict[str, str]]:
@@ -62,8 +92,6 @@ class ActionModule(OnHost):
         parts: dict[str, Steps] = {}
         untold: dict[str, str] = {}
         wanted: list[tuple[str, t.Callable[[Variables], Steps], Variables]] = []
-        # All of them once more, which each lookup of a template would copy.
-        variables.pop("vars", None)
         ordered = _role_variables.in_order(variables, _ROLES)
         late = _role_variables.referring(variables, ordered, _PUBLISHED)
         ordered = [name for name in ordered if name not in late]
@@ -146,18 +174,18 @@ class ActionModule(OnHost):
 
     def _value(self, name: str, role: str, variables: Variables) -> t.Any:
         """A variable's value as the tasks of a role see it, whose files and templates are looked for first."""
-        templates = _templates(role)
-        # A user's own template may include others.
-        if role != "nginx" or variables["nginx_site_template"] in templates:
-            variables = _role_variables.in_reach(variables, [name, *templates.values()])
+        value = variables[name]
+        if role != "nginx" or not _has_own_site(variables):
+            variables = _role_variables.in_reach(variables, value, _templates(role).values())
         path = [str(ROLES / role), *variables.get("ansible_search_path", [])]
-        return self._template(trust_as_template("{{ " + name + " }}"), {**variables, "ansible_search_path": path})
+        return self._template(value, {**variables, "ansible_search_path": path})
 
     def _resolved(self, variables: Variables, names: list[str]) -> Variables:
         return _role_variables.resolved(variables, names, self._template)
 
     def _template(self, value: t.Any, variables: Variables) -> t.Any:
-        return self._templar.copy_with_new_env(available_variables=variables).template(value)
+        self._own_templar.available_variables = variables
+        return self._own_templar.template(value)
 
     def _require_root(self, variables: Variables) -> None:
         if self._value("nginx_private", "nginx", variables):
@@ -169,6 +197,11 @@ def _templates(role: str) -> dict[str, str]:
     """Texts of a role's templates by name."""
     directory = ROLES / role / "templates"
     return {str(path.relative_to(directory)): path.read_text() for path in directory.rglob("*.j2")}
+
+
+def _has_own_site(variables: Variables) -> bool:
+    """Whether a user's own template is the site's, which may include others."""
+    return variables["nginx_site_template"] not in _templates("nginx")
 
 
 # What runs the applications whose service is cron: by systemd, and as Debian's scripts start it.

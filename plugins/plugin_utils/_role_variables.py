@@ -8,6 +8,7 @@ different ones, and each takes about a millisecond of the controller, most of it
 
 from __future__ import annotations
 
+import json
 import re
 import typing as t
 
@@ -36,9 +37,7 @@ def in_order(variables: t.Mapping[str, t.Any], roles: t.Collection[str]) -> list
     :param roles: the first word of their names, behind ``__`` where they are internal.
     """
     texts = {
-        name: text
-        for name, value in variables.items()
-        if name.removeprefix("__").partition("_")[0] in roles and (text := _template_text(value))
+        name: text for name, value in variables.items() if _role_of(name) in roles and (text := _template_text(value))
     }
     ordered: list[str] = []
     seen: set[str] = set()
@@ -128,15 +127,15 @@ def _resolved_together(
         return {}
 
 
-def in_reach(variables: Variables, texts: t.Iterable[str]) -> Variables:
-    """Those that some texts can mean, through others too: each lookup of a template copies all that it is given.
+def in_reach(variables: Variables, value: t.Any, texts: t.Iterable[str]) -> Variables:
+    """Those that a value and some texts can mean, through others too: each lookup of a template copies all it is given.
 
-    All of them where a text may ask for any (the lookups vars and varnames).
+    All of them where one of these may ask for any (the lookups vars and varnames).
 
-    :param texts: names, or templates.
+    :param texts: templates of files.
     """
     reached: Variables = {}
-    unread = list(texts)
+    unread = [_template_text(value), *texts]
     while unread:
         names = set(_NAME.findall(unread.pop()))
         if names & _BY_NAME:
@@ -145,6 +144,52 @@ def in_reach(variables: Variables, texts: t.Iterable[str]) -> Variables:
             reached[name] = variables[name]
             unread.append(_template_text(variables[name]))
     return reached
+
+
+def decisive(
+    variables: Variables,
+    roles: t.Collection[str],
+    texts: t.Sequence[str],
+    template: t.Callable[[t.Any, Variables], t.Any],
+) -> Variables | None:
+    """All that decides what the roles' variables and some texts say; None where that can't be told.
+
+    Templates say the same wherever they and all that they refer to are the same. A lookup may see more than that: where
+    it stands in what a user has written, the value counts. Facts count that are named.
+
+    :param texts: of the roles' templates.
+    :param template: gives the value of a template, with variables.
+    :returns: what JSON can hold.
+    """
+    of_roles = {name: variables[name] for name in variables if _role_of(name) in roles}
+    within = in_reach(variables, of_roles, texts)
+    if within is variables or "hostvars" in within:
+        return None
+    reached = {**of_roles, **within}
+    facts = reached.pop("ansible_facts", {})
+    words = {word for text in [*texts, *map(_template_text, reached.values())] for word in _NAME.findall(text)}
+    found = {**reached, "ansible_facts": {name: value for name, value in facts.items() if name in words}}
+    try:
+        for name, value in reached.items():
+            is_own = name.startswith("__") and name in of_roles
+            looks = not set(_LOOKUPS).isdisjoint(_NAME.findall(_template_text(value)))
+            if (looks and not is_own) or not _is_plain(value):
+                found[name] = template(value, variables)
+    except AnsibleError:
+        return None
+    return found if _is_plain(found) else None
+
+
+def _is_plain(value: t.Any) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _role_of(name: str) -> str:
+    return name.removeprefix("__").partition("_")[0]
 
 
 def _template_text(value: t.Any) -> str:

@@ -614,6 +614,19 @@ def test_cron_understands_its_lines(render: Render, host: str) -> None:
     assert late == early + 12
 
 
+def test_cron_renews_at_another_time_on_each_host(render: Render) -> None:
+    """Which is a reason for two hosts to differ, and so there is none where nothing is renewed, or systemd does it."""
+
+    def seeds(apps: list[Keys], **facts: t.Any) -> set[str]:
+        hosts = ("web1", "web2")
+        return {render("__nginx_renewal_seed", {}, flask_apps=apps, inventory_hostname=host, **facts) for host in hosts}
+
+    renewed: list[Keys] = [{"name": "shop", "tls": {"mode": "self_signed"}}]
+    no_systemd = {"ansible_facts": CRON["ansible_facts"]}
+    assert seeds(renewed, **no_systemd) == {"web1", "web2"}
+    assert seeds(renewed) == seeds([{"name": "shop"}], **no_systemd) == {""}
+
+
 def test_what_renews_is_what_runs_the_host(render: Render) -> None:
     def names(**facts: t.Any) -> set[str]:
         return {Path(file["path"]).name for file in render("__nginx_renewal_files", {}, **facts)}

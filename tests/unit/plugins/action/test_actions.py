@@ -39,11 +39,21 @@ Play = Callable[..., Run]
 
 @pytest.fixture
 def play(tmp_path: Path, repository: Path) -> Play:
-    """Runs a playbook of the checkout, or a list of tasks, against one host, with the inventory in tmp_path."""
+    """Runs a playbook of the checkout, or a list of tasks, against one host, with the inventory in tmp_path.
 
-    def run(what: str | list[dict[str, t.Any]], host: dict[str, t.Any], *options: str, **variables: t.Any) -> Run:
+    Or against two, where it is told what the second one has otherwise.
+    """
+
+    def run(
+        what: str | list[dict[str, t.Any]],
+        host: dict[str, t.Any],
+        *options: str,
+        second: dict[str, t.Any] | None = None,
+        **variables: t.Any,
+    ) -> Run:
         variables = {**host, **variables, "ansible_remote_tmp": str(tmp_path / "remote")}
-        inventory = {"all": {"hosts": {"web1": variables}}}
+        hosts = {"web1": variables} if second is None else {"web1": variables, "web2": {**variables, **second}}
+        inventory = {"all": {"hosts": hosts}}
         (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory))
         playbook = repository / "playbooks" / str(what)
         if isinstance(what, list):
@@ -337,6 +347,26 @@ def test_what_cannot_be_compared_differs(
     variables = {"flask_apps": [app], "flask_root": str(tmp_path / "opt"), "nginx_site_template": "no-such.j2"}
     run = play(drift([app], **FACTS), LOCAL, **variables)
     assert said in result_of(run)["differences"][f"shop {part}"]
+
+
+@pytest.mark.parametrize(("service_mgr", "of_second", "times"), [
+    ("systemd", {}, 1),
+    ("systemd", {"of_nobody": "another"}, 1),
+    ("systemd", {"nginx_retry_after": 7}, 2),
+    # Cron renews at another time on each host.
+    ("service", {}, 2),
+])  # fmt: skip
+def test_what_two_hosts_have_in_common_is_found_out_once(
+    play: Play, source: Path, tmp_path: Path, service_mgr: str, of_second: dict[str, t.Any], times: int
+) -> None:
+    """Told by the site's template, which is looked for when it is found out."""
+    app = {**APP, "name": "no-such-app-here", "tls": {"mode": "self_signed"}}
+    variables = {"flask_apps": [app], "flask_root": str(tmp_path / "opt"), "of_nobody": "one"}
+    tasks = drift([app], **{**FACTS, "service_mgr": service_mgr})
+    run = play(tasks, LOCAL, "-vvvv", second=of_second, **variables)
+    assert run.recap["failed"] == 0, run.output
+    assert run.output.count("templates/site.conf.j2 as file") == times
+    assert len(re.findall(r"found=.*?no-such-app-here release.*?=end", run.output)) == 2
 
 
 def test_a_template_of_ones_own_sees_all_variables(play: Play, source: Path, tmp_path: Path) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 import typing as t
+from pathlib import Path
 
 import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.vault import EncryptedString, VaultLib, VaultSecret, VaultSecretsContext
 from ansible.template import Templar, trust_as_template
 
 from ansible_collections.wsgiops.flask.plugins.plugin_utils._role_variables import (
+    decisive,
     in_order,
     in_reach,
     referring,
@@ -32,7 +36,7 @@ VARIABLES = {
 
 def template(value: t.Any, variables: dict[str, t.Any]) -> t.Any:
     """What an action's templar does."""
-    return Templar(variables=variables).template(value)
+    return Templar(loader=DataLoader(), variables=variables).template(value)
 
 
 def trusted(value: t.Any) -> t.Any:
@@ -137,6 +141,65 @@ def test_what_a_text_can_mean_is_in_reach() -> None:
         "nginx_e": "{{ nginx_a }}",
         "nginx_any": "{{ lookup('ansible.builtin.vars', 'nginx_' ~ letter) }}",
     }
-    assert set(in_reach(variables, ["{% if nginx_a %}"])) == {"nginx_a", "nginx_b", "nginx_c"}
-    assert in_reach(variables, ["nginx_unknown"]) == {}
-    assert in_reach(variables, ["nginx_d", "nginx_any"]) == variables
+    assert set(in_reach(variables, "", ["{% if nginx_a %}"])) == {"nginx_a", "nginx_b", "nginx_c"}
+    assert set(in_reach(variables, ["{{ nginx_b }}"], [])) == {"nginx_b", "nginx_c"}
+    assert in_reach(variables, "nginx_a", ["nginx_unknown"]) == {}
+    assert in_reach(variables, "{{ nginx_d }}", ["nginx_any"]) is variables
+
+
+DECISIVE = {
+    "gunicorn_name": "{{ flask_app.name }}",
+    "__gunicorn_unit": "{{ lookup('template', 'unit.j2') }}",
+    "gunicorn_user": "{{ of_the_user }}",
+    "of_the_user": "{{ site }}-www",
+    "site": "north",
+    "of_nobody": "{{ inventory_hostname }}",
+    "inventory_hostname": "web1",
+    "ansible_facts": {"service_mgr": "systemd", "hostname": "web1"},
+}
+UNIT = ("User={{ gunicorn_user }} {{ ansible_facts.service_mgr }}",)
+
+
+def of_host(texts: t.Sequence[str] = UNIT, **variables: t.Any) -> dict[str, t.Any] | None:
+    return decisive(trusted({**DECISIVE, **variables}), ["gunicorn"], texts, template)
+
+
+def test_what_decides_is_the_same_where_all_that_is_named_is_the_same() -> None:
+    assert of_host() == {
+        **{name: DECISIVE[name] for name in ("gunicorn_name", "__gunicorn_unit", "gunicorn_user")},
+        **{name: DECISIVE[name] for name in ("of_the_user", "site")},
+        "ansible_facts": {"service_mgr": "systemd"},
+    }
+    facts = {"service_mgr": "systemd", "hostname": "web2"}
+    assert of_host(inventory_hostname="web2", ansible_facts=facts, of_nobody="else") == of_host()
+    assert of_host(site="south") != of_host()
+    assert of_host(gunicorn_name="desk") != of_host()
+    assert of_host(ansible_facts={"service_mgr": "service"}) != of_host()
+
+
+def test_of_what_a_user_looks_up_the_value_decides(tmp_path: Path) -> None:
+    """A file of a template's may name what no variable does."""
+    (tmp_path / "own.j2").write_text("user of {{ inventory_hostname }}")
+    look = "{{ lookup('template', '" + str(tmp_path / "own.j2") + "') }}"
+    found = of_host(site=look)
+    assert found
+    assert found["site"] == "user of web1"
+    assert of_host(site=look, inventory_hostname="web2") != found
+
+
+@pytest.mark.parametrize("variables", [
+    {"site": "{{ lookup('vars', 'of_' ~ inventory_hostname) }}"},
+    {"site": "{{ hostvars['web2'].site }}", "hostvars": {"web2": {"site": "south"}}},
+    {"site": "{{ lookup('file', 'no-such') }}"},
+    {"site": "{{ unknown }}", "unknown": object()},
+])  # fmt: skip
+def test_where_it_cannot_be_told_nothing_is_said(variables: dict[str, t.Any]) -> None:
+    assert of_host(**variables) is None
+
+
+def test_what_is_in_a_vault_decides_by_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = [("default", VaultSecret(b"correct horse"))]
+    monkeypatch.setattr(VaultSecretsContext, "_current", VaultSecretsContext(secrets))
+    vault = VaultLib(secrets)
+    north, again, south = (EncryptedString(ciphertext=vault.encrypt(text).decode()) for text in ("a", "a", "b"))
+    assert of_host(site=north) == of_host(site=again) != of_host(site=south)
