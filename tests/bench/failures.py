@@ -14,6 +14,8 @@ from bench.lab import DOMAIN, Lab, say
 from bench.subjects import CODE, ROLLBACK, Subject
 
 RATE = 50.0
+# Seconds in which they ask besides.
+BEFORE, AFTER, AFTER_CRASH = 0.5, 1.0, 2.0
 
 # None of the requests during these may fail.
 EVENTS = {CODE: "a deploy", ROLLBACK: "a rollback"}
@@ -51,21 +53,21 @@ class Failures:
     def crash(self, subject: Subject) -> None:
         (host,) = subject.hosts
         service = self._lab.run(host, SERVICES[subject.name]).strip()
-        with self._traffic(subject, CRASH):
+        with self._traffic(subject, CRASH, AFTER_CRASH):
             self._lab.run(host, KILL, service)
 
     @contextmanager
-    def _traffic(self, subject: Subject, event: str) -> Iterator[None]:
+    def _traffic(self, subject: Subject, event: str, after: float = AFTER) -> Iterator[None]:
         row = self._rows.setdefault(
             (subject.name, event),
             {"subject": subject.name, "event": event, "requests": 0, "failed": [], "longest_pause": []},
         )
         address = self._lab.address(subject.hosts[0])
         with traffic.traffic(address, "/health", DOMAIN, rate=RATE, seconds=120) as stream:
-            time.sleep(1)
+            time.sleep(BEFORE)
             start = time.monotonic()
             yield
-            time.sleep(2)
+            time.sleep(after)
         # From the beginning of the event on: nobody here knows when it takes effect.
         answered = [start, *sorted(one.ended for one in stream.outcomes if one.ok and one.ended > start)]
         pause = max(later - earlier for earlier, later in itertools.pairwise(answered))

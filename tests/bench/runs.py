@@ -91,14 +91,8 @@ class Runs:
         self._part = "fleet"
         hosts = self._lab.new_hosts(*(f"bench-{number}" for number in range(1, max(self._scale.fleet) + 1)))
         self._lab.give_uv(hosts)
-        say(f"first run on {len(hosts)} hosts")
-        whole = Collection(self._lab, hosts, **_SMALL)
-        self._add(whole, FIRST, [whole.measure(FIRST)])
-        parts = []
-        for size in self._scale.fleet:
-            part = Collection(self._lab, hosts[:size], **_SMALL)
-            part.source = whole.source
-            parts.append(part)
+        whole = self._first(hosts)
+        parts = [self._part_of(whole, hosts[:size]) for size in self._scale.fleet]
         # What changes nothing before that after which the hosts differ.
         self._measure_unchanged(parts)
         self._measure_others(parts, CODE, ROLLBACK)
@@ -106,19 +100,25 @@ class Runs:
     def of_applications(self) -> None:
         """Several applications on one host, and some of them alone; with uv there."""
         self._part = "applications"
-        most = max(self._scale.applications)
         hosts = self._lab.new_hosts(OURS)
         self._lab.give_uv(hosts)
-        whole = Collection(self._lab, hosts, most, **_SMALL)
-        say(f"first run with {most} applications")
-        self._add(whole, FIRST, [whole.measure(FIRST)])
-        parts = []
-        for number in self._scale.applications:
-            some = Collection(self._lab, whole.hosts, number, **_SMALL)
-            some.source = whole.source
-            parts.append(some)
+        whole = self._first(hosts, max(self._scale.applications))
+        parts = [self._part_of(whole, hosts, number) for number in self._scale.applications]
         self._measure_unchanged(parts)
         self._measure_others(parts, CODE)
+
+    def _first(self, hosts: Sequence[str], applications: int = 1) -> Subject:
+        """What is on virgin hosts after its first run. All of it is small, as what is measured is the run."""
+        whole = Collection(self._lab, hosts, applications, workers=1)
+        whole.leave_out_gevent()
+        say(f"first run on {len(hosts)} hosts with {applications} applications")
+        self._add(whole, FIRST, [whole.measure(FIRST)])
+        return whole
+
+    def _part_of(self, whole: Subject, hosts: Sequence[str], applications: int = 1) -> Subject:
+        part = Collection(self._lab, hosts, applications, workers=1)
+        part.source = whole.source
+        return part
 
     def _measure_unchanged(self, parts: Sequence[Subject]) -> None:
         """By size, the smallest first; of that and the greatest a bound is made."""
@@ -177,6 +177,3 @@ class Runs:
 
 
 _BESIDE = {OURS: Collection, "bench-tutorial": Tutorial, "bench-floor": Floor}
-
-# Where many run at a time they are to be small: what is measured is the run.
-_SMALL = {"workers": 1}

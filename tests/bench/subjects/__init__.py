@@ -22,6 +22,9 @@ CLICK = {
     "8.3.1": "981153a64e25f12d547d3426c367a4857371575ee7ad18df2a6183ab0545b2a6",
 }
 
+# What of the lock is for the worker class gevent alone, which no fleet and no ten applications have here.
+OF_GEVENT = ("gevent", "greenlet", "zope-event", "zope-interface", "cffi", "pycparser")
+
 # Where the tutorial's repository is on its host.
 REPOSITORY = "/srv/shop.git"
 
@@ -67,6 +70,11 @@ class Subject:
         version, digest = next((version, digest) for version, digest in CLICK.items() if version != found[1])
         changed = text.replace(found[0], f"click=={version} \\\n    --hash=sha256:{digest}")
         lock.write_text(f"{changed}# {self._changes}\n")
+
+    def leave_out_gevent(self) -> None:
+        lock = self.source / "requirements.txt"
+        locked = re.compile(rf"^(?:{'|'.join(OF_GEVENT)})==.*\n(?:[ \t].*\n)*", re.MULTILINE)
+        lock.write_text(locked.sub("", lock.read_text()))
 
     def prepare(self, action: str) -> None:
         """What happened before the run, which is not timed."""
