@@ -92,13 +92,13 @@ class Share:
 def load(lab: Lab, host: str, sides: Sequence[Side], connections: int, seconds: float) -> list[Share]:
     """Requests for all sides at once, from the host itself, with as many connections to each.
 
+    What clients that went away had asked for, the servers still answer then.
+
     :raises RuntimeError: when one of them answers nothing.
     """
     first, *_others = cpus = sorted(os.sched_getaffinity(0))
-    # What clients that went away had asked for, the servers still answer.
-    pause = 0.3 + connections / 1000
     units = " ".join(unit for side in sides for unit in (side.server, side.front) if unit)
-    script = f"HOST={DOMAIN} UNITS='{units}'\n{SCRIPT}\nsleep {pause}\n"
+    script = f"HOST={DOMAIN} UNITS='{units}'\n{SCRIPT}"
     words = [word for side in sides for word in (side.url, side.server, side.front)]
     output = lab.run(host, script, str(first), str(cpus[-1]), str(connections), str(seconds), *words)
     shares = []
