@@ -56,7 +56,7 @@ class ActionModule(ActionBase):
         if not names_alone:
             for warning in warnings(apps, schema):
                 self._display.warning(warning)
-        there = [app["name"] for app in given if app.get("state") != "absent"]
+        there = [str(app["name"]) for app in given if "name" in app and app.get("state") != "absent"]
         if arguments["options"] and (found := options.problems(there)):
             result.update(failed=True, problems=found, msg=f"{' '.join(found)} Nothing was changed.")
         return result

@@ -28,6 +28,9 @@ _BY_NAME = {"vars", "varnames"}
 # What reads files and renders templates takes its time, and looks for them where its role is.
 _LOOKUPS = ("lookup", "query", "q")
 
+# What may say more than its text and the variables that it names.
+_LOOKING = {*_LOOKUPS, "include", "import", "extends"}
+
 
 def in_order(variables: t.Mapping[str, t.Any], roles: t.Collection[str]) -> list[str]:
     """Names of the roles' variables that hold templates, each behind those that it refers to.
@@ -154,8 +157,8 @@ def decisive(
 ) -> Variables | None:
     """All that decides what the roles' variables and some texts say; None where that can't be told.
 
-    Templates say the same wherever they and all that they refer to are the same. A lookup may see more than that: where
-    it stands in what a user has written, the value counts. Facts count that are named.
+    Templates say the same wherever they and all that they refer to are the same. A lookup, or what it includes, may see
+    more than that: where it stands in what a user has written, the value counts. Facts count that are named.
 
     :param texts: of the roles' templates.
     :param template: gives the value of a template, with variables.
@@ -172,7 +175,7 @@ def decisive(
     try:
         for name, value in reached.items():
             is_own = name.startswith("__") and name in of_roles
-            looks = not set(_LOOKUPS).isdisjoint(_NAME.findall(_template_text(value)))
+            looks = not _LOOKING.isdisjoint(_NAME.findall(_template_text(value)))
             if (looks and not is_own) or not _is_plain(value):
                 found[name] = template(value, variables)
     except AnsibleError:

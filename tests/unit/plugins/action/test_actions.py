@@ -179,6 +179,16 @@ def test_options_of_the_command_line_are_refused_without_the_host(
     assert said in run.output
 
 
+def test_a_rollback_asks_nothing_of_the_other_applications(play: Play) -> None:
+    """Nor of any source."""
+    apps = [APP, {"name": 7, "domains": 5}]
+    run = play("rollback.yml", CLOSED, "-e", "flask_only=shop", flask_apps=apps)
+    assert (run.recap["failed"], run.recap["unreachable"]) == (0, 1), run.output
+    run = play("rollback.yml", CLOSED, "-e", "flask_only=desk", flask_apps=apps)
+    assert (run.recap["failed"], run.recap["unreachable"]) == (1, 0)
+    assert "flask_only: desk is no application of flask_apps; there are shop, 7. Nothing was changed." in run.output
+
+
 def test_no_definition_is_refused(play: Play) -> None:
     run = play("site.yml", CLOSED, "--check")
     assert (run.recap["failed"], run.recap["unreachable"]) == (1, 0)

@@ -177,14 +177,15 @@ def test_what_decides_is_the_same_where_all_that_is_named_is_the_same() -> None:
     assert of_host(ansible_facts={"service_mgr": "service"}) != of_host()
 
 
-def test_of_what_a_user_looks_up_the_value_decides(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["{{ lookup('template', 'own.j2') }}", "{% include 'own.j2' %}"])
+def test_of_what_a_user_looks_up_the_value_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """A file of a template's may name what no variable does."""
     (tmp_path / "own.j2").write_text("user of {{ inventory_hostname }}")
-    look = "{{ lookup('template', '" + str(tmp_path / "own.j2") + "') }}"
-    found = of_host(site=look)
+    monkeypatch.chdir(tmp_path)
+    found = of_host(site=text)
     assert found
     assert found["site"] == "user of web1"
-    assert of_host(site=look, inventory_hostname="web2") != found
+    assert of_host(site=text, inventory_hostname="web2") != found
 
 
 @pytest.mark.parametrize("variables", [
