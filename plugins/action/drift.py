@@ -78,7 +78,7 @@ class ActionModule(OnHost):
             variables = self._resolved(variables, [_OF_HOST])
             texts = [text for role in _ROLES for text in _templates(role).values()]
             decisive = _role_variables.decisive(variables, _ROLES, texts, self._template)
-        if decisive is None:
+        if decisive is None or not _role_variables.is_plain(apps):
             return self._parts(apps, host, variables)
         places = {name: variables.get(name) for name in ("ansible_search_path", "inventory_dir")}
         told = [apps, host, places, decisive]

@@ -23,7 +23,7 @@ _WRITERS = 0
 class OnceARun:
     """Values by what they follow from, for this process and all those that it starts.
 
-    They are in a file without a name, which nobody else can open, and which is gone with the last of these processes.
+    They are in a file without a name, which these processes alone have open, and which is gone with the last of them.
     What is in it may be secret. A module's own is made where Ansible loads an action, before it starts a process.
     """
 
@@ -35,7 +35,7 @@ class OnceARun:
     def value(self, follows_from: t.Any, work: Callable[[], t.Any]) -> t.Any:
         """What ``work`` returns, or has returned to another process that asked for the same, which is waited for.
 
-        :param follows_from: all that decides it, as JSON has it.
+        :param follows_from: all that decides it, as JSON can hold it with its keys in an order.
         :param work: its result is one of JSON.
         """
         told = json.dumps(follows_from, sort_keys=True)

@@ -176,16 +176,17 @@ def decisive(
         for name, value in reached.items():
             is_own = name.startswith("__") and name in of_roles
             looks = not _LOOKING.isdisjoint(_NAME.findall(_template_text(value)))
-            if (looks and not is_own) or not _is_plain(value):
+            if (looks and not is_own) or not is_plain(value):
                 found[name] = template(value, variables)
     except AnsibleError:
         return None
-    return found if _is_plain(found) else None
+    return found if is_plain(found) else None
 
 
-def _is_plain(value: t.Any) -> bool:
+def is_plain(value: t.Any) -> bool:
+    """Whether JSON can hold it, with its keys in an order."""
     try:
-        json.dumps(value)
+        json.dumps(value, sort_keys=True)
     except (TypeError, ValueError):
         return False
     return True

@@ -160,7 +160,7 @@ def test_a_good_definition_goes_on_to_the_host(play: Play, source: Path, tmp_pat
     assert "[WARNING]: shop: graceful_timeout: 10 s is less than the 30 s that a request may take" in run.output
 
 
-@pytest.mark.parametrize("playbook", ["site.yml", "deploy.yml", "rollback.yml"])
+@pytest.mark.parametrize("playbook", ["site.yml", "deploy.yml", "rollback.yml", "status.yml"])
 @pytest.mark.parametrize(
     ("option", "said"),
     [
@@ -189,8 +189,9 @@ def test_a_rollback_asks_nothing_of_the_other_applications(play: Play) -> None:
     assert "flask_only: desk is no application of flask_apps; there are shop, 7. Nothing was changed." in run.output
 
 
-def test_no_definition_is_refused(play: Play) -> None:
-    run = play("site.yml", CLOSED, "--check")
+@pytest.mark.parametrize("playbook", ["site.yml", "deploy.yml", "rollback.yml", "status.yml"])
+def test_no_definition_is_refused(play: Play, playbook: str) -> None:
+    run = play(playbook, CLOSED, "--check")
     assert (run.recap["failed"], run.recap["unreachable"]) == (1, 0)
     assert "flask_apps: nothing was given; accepted is a list of dictionaries" in run.output
 
@@ -379,6 +380,13 @@ def test_what_two_hosts_have_in_common_is_found_out_once(
     assert len(re.findall(r"found=.*?no-such-app-here release.*?=end", run.output)) == 2
 
 
+def test_what_json_cannot_hold_each_host_finds_out_by_itself(play: Play, source: Path, tmp_path: Path) -> None:
+    app = {**APP, "name": "no-such-app-here", "env": {1: "a", "B": "c"}}
+    run = play(drift([app], **FACTS), LOCAL, second={}, flask_apps=[APP], flask_root=str(tmp_path / "opt"))
+    assert run.recap["failed"] == 0, run.output
+    assert "/etc/nginx/conf.d/no-such-app-here.conf" in result_of(run)["differences"]["no-such-app-here site"]
+
+
 def test_a_template_of_ones_own_sees_all_variables(play: Play, source: Path, tmp_path: Path) -> None:
     """Those too that only a file has which it includes."""
     (tmp_path / "own.j2").write_text("{% include 'part.j2' %}")
@@ -402,6 +410,26 @@ def test_a_host_without_systemd_is_compared_by_what_cron_needs(play: Play, sourc
     differences = result_of(run)["differences"]
     assert set(differences) == {"host", *(f"no-such-app-here {part}" for part in ("release", "site", "logs"))}
     assert "systemd" not in str(differences)
+
+
+@pytest.mark.parametrize(("facts", "keys", "said"), [
+    ({"os_family": "RedHat", "distribution": "Fedora"}, {}, "web1 is Fedora 12; needed is a Debian-like system."),
+    ({"service_mgr": "service"}, {"service": "systemd"}, "shop: service: 'systemd' is not accepted: systemd"),
+])  # fmt: skip
+def test_nothing_is_changed_on_a_host_that_cannot_be_served(
+    play: Play, source: Path, repository: Path, tmp_path: Path, facts: dict[str, str], keys: dict[str, t.Any], said: str
+) -> None:
+    app = {**APP, **keys}
+    change = {
+        "include_tasks": str(repository / "playbooks" / "tasks" / "change.yml"),
+        "vars": {"__present": [app], "__absent": [], "__drift": "{{ drift }}"},
+    }
+    tasks = [*drift([app], **{**FACTS, **facts}), change]
+    run = play(tasks, LOCAL, "--check", flask_apps=[app], flask_root=str(tmp_path / "opt"))
+    assert result_of(run)["differences"]
+    assert (run.recap["failed"], run.recap["changed"]) == (1, 0)
+    assert said in run.output
+    assert "Nothing was changed." in run.output
 
 
 def test_a_comparison_tells_what_the_host_is(play: Play, source: Path, tmp_path: Path) -> None:

@@ -51,12 +51,6 @@ RIGHT: dict[str, list[t.Any]] = {
 }
 
 
-def rounds(values: dict[str, list[t.Any]]) -> list[dict[str, t.Any]]:
-    """The first value of each, the second one of each that has one, and so on."""
-    longest = max(map(len, values.values()))
-    return [{name: known[at] for name, known in values.items() if at < len(known)} for at in range(longest)]
-
-
 @pytest.mark.parametrize("name", WRONG)
 def test_each_wrong_option_is_told_with_what_is_accepted(name: str) -> None:
     values, rule = WRONG[name]

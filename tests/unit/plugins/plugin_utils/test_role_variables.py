@@ -193,6 +193,7 @@ def test_of_what_a_user_looks_up_the_value_decides(tmp_path: Path, monkeypatch: 
     {"site": "{{ hostvars['web2'].site }}", "hostvars": {"web2": {"site": "south"}}},
     {"site": "{{ lookup('file', 'no-such') }}"},
     {"site": "{{ unknown }}", "unknown": object()},
+    {"site": {1: "a", "b": "c"}},
 ])  # fmt: skip
 def test_where_it_cannot_be_told_nothing_is_said(variables: dict[str, t.Any]) -> None:
     assert of_host(**variables) is None
